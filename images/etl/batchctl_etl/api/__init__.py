@@ -1,0 +1,1 @@
+"""A web API as a source: its pages, and the values in its answers."""

@@ -1,0 +1,1 @@
+"""From a file-like object to Arrow record batches: one module for each format. No URLs, no cloud."""
