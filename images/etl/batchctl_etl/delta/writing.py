@@ -1,7 +1,7 @@
 """Rows written as the files of a Delta table, and the one commit that names them."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 from batchctl_etl.config.delta import DeltaMode, DeltaSink
 from batchctl_etl.delta.opening import Place, arrow_schema, delta_errors, delta_extra
 from batchctl_etl.errors import WorkFailed
+from batchctl_etl.signals import signals_held
 from batchctl_etl.tables.watched import Watched
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 131_072
 """Rows of a row group: a reader and a writer hold a few of them."""
+HEEDS_SIGNALS_EVERY = 0.1
+"""Seconds."""
 METADATA = "batchctl_load_id"
 """Where a version's history names the load that made it."""
 
@@ -100,9 +103,13 @@ def application(load_id: str) -> str:
 
 def _interruptible(work: Callable[[], None], watched: Watched) -> None:
     """Do `work` in a thread: the library holds the one it is called in, and a signal would wait for its end."""
-    with ThreadPoolExecutor(1, thread_name_prefix="delta") as pool:
+    with signals_held() as heed_signals, ThreadPoolExecutor(1, thread_name_prefix="delta") as pool:
+        future = pool.submit(work)
         try:
-            pool.submit(work).result()  # A signal may come as soon as the thread is there.
+            # Not `result()`: a signal that comes as this thread is about to block does not wake it.
+            while not wait([future], timeout=HEEDS_SIGNALS_EVERY).done:
+                heed_signals()
         except BaseException:
             watched.stopped = True
             raise
+        future.result()
