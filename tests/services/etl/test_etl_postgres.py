@@ -251,6 +251,15 @@ def test_a_whole_table_with_a_value_that_arrow_has_not(db, kind, value, message)
     assert db.back("select * from @S.t;").num_rows == 2
 
 
+def test_zeros_of_several_columns_of_which_one_is_nan(db):
+    db.ask("CREATE TABLE @S.t (a numeric(5,2), b numeric(5,2)); INSERT INTO @S.t VALUES (0, 0), (1, 'NaN')")
+    done = db.read("SELECT * FROM @S.t")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "column 'b' holds NaN" in done.stderr
+    db.ask("UPDATE @S.t SET b = 0")
+    assert db.back("SELECT * FROM @S.t").num_rows == 2
+
+
 def test_nan_is_not_taken_for_zero_by_one_who_reads_a_part(db):
     db.ask("CREATE TABLE @S.t (n numeric(5,2)); INSERT INTO @S.t VALUES ('NaN'), (1)")
     done = db.read("SELECT * FROM @S.t", "FROM input LIMIT 1")

@@ -50,7 +50,7 @@ class Story:
             configuration["containerRegistries"] = list(registries)
         body = {
             "id": name,
-            "vmSize": "Standard_D2s_v5",
+            "vmSize": "Standard_D2ds_v5",
             "targetDedicatedNodes": nodes,
             "taskSlotsPerNode": slots,
         }

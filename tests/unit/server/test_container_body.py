@@ -2,6 +2,7 @@
 
 import errno
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchctl.server.batch.resources.vm_size import known_memory
+from batchctl.server.batch.resources.vm_size import known_disk, known_memory
 from batchctl.server.batch.runner.docker.body import (
     Capacity,
     ContainerLaunch,
@@ -20,8 +21,8 @@ from batchctl.server.batch.runner.docker.body import (
 from batchctl.server.batch.runner.docker.output import Demultiplexer, Output
 
 GIB = 2**30
-LARGE = Capacity(cpus=64, memory=512 * GIB, can_limit_memory=True, can_limit_cpus=True)
-SMALL = Capacity(cpus=2, memory=4 * GIB, can_limit_memory=True, can_limit_cpus=True)
+LARGE = Capacity(cpus=64, memory=512 * GIB, can_limit_memory=True, can_limit_cpus=True, can_limit_layers=True)
+SMALL = replace(LARGE, cpus=2, memory=4 * GIB, can_limit_layers=False)
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_a_container_may_use_what_its_node_has(node: Path) -> None:
     assert limits(body(launch(node))) == {"Memory": 8 * GIB, "MemorySwap": 8 * GIB, "NanoCpus": 2 * 10**9}
     assert limits(body(launch(node), SMALL)) == {}, "and never more than there is"
     assert limits(body(launch(node, vm_size="x"))) == {}
-    weak = Capacity(cpus=64, memory=512 * GIB, can_limit_memory=False, can_limit_cpus=False)
+    weak = replace(LARGE, can_limit_memory=False, can_limit_cpus=False)
     assert limits(body(launch(node), weak)) == {}
 
 
@@ -165,6 +166,56 @@ def test_a_container_may_use_what_its_node_has(node: Path) -> None:
 )
 def test_the_memory_of_a_vm_size(vm_size: str, gib: int | None) -> None:
     assert known_memory(vm_size) == (gib * GIB if gib else None)
+
+
+def disk_limits(made: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: made["HostConfig"][name] for name in ("Ulimits", "StorageOpt") if name in made["HostConfig"]
+    }
+
+
+def test_the_temporary_disk_of_its_node_is_a_limit(node: Path) -> None:
+    disk = 16 * GIB
+    file = {"Name": "fsize", "Soft": disk, "Hard": disk}
+    wanted = launch(node, vm_size="standard_d2s_v3")
+    assert disk_limits(body(wanted)) == {"Ulimits": [file], "StorageOpt": {"size": str(disk)}}
+    assert disk_limits(body(wanted, SMALL)) == {"Ulimits": [file]}
+    assert disk_limits(body(launch(node))) == {}, "it has no temporary disk"
+
+
+def test_limits_of_the_options_win(node: Path) -> None:
+    def made(options: str) -> dict[str, Any]:
+        return disk_limits(body(launch(node, vm_size="standard_d2s_v3", containerRunOptions=options)))
+
+    file = {"Name": "fsize", "Soft": 5, "Hard": 5}
+    assert made("--ulimit fsize=5 --storage-opt size=1G") == {"Ulimits": [file], "StorageOpt": {"size": "1G"}}
+    open_files = {"Name": "nofile", "Soft": 9, "Hard": 9}
+    assert made("--ulimit nofile=9")["Ulimits"][0] == open_files
+    assert len(made("--ulimit nofile=9")["Ulimits"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("vm_size", "gib"),
+    [
+        ("Standard_D2s_v3", 16),
+        ("standard_d4_v3", 100),
+        ("Standard_E4s_v3", 64),
+        ("Standard_F2s_v2", 16),
+        ("Standard_A2_v2", 20),
+        ("Standard_A4m_v2", 40),
+        ("Standard_DS2_v2", 14),
+        ("Standard_DS12_v2", 56),
+        ("Standard_D3_v2", 200),
+        ("Standard_D2ds_v5", 75),
+        ("Standard_E8-4ads_v5", 300),
+        ("Standard_D2s_v5", None),
+        ("Standard_E2as_v4", None),
+        ("Standard_NC24ads_A100_v4", None),
+        ("x", None),
+    ],
+)
+def test_the_temporary_disk_of_a_vm_size(vm_size: str, gib: int | None) -> None:
+    assert known_disk(vm_size) == (gib * GIB if gib else None)
 
 
 def frame(stream: int, data: bytes) -> bytes:

@@ -146,7 +146,7 @@ class TableScan:
         if not self._zeros:
             return
         names = sorted(self._zeros)
-        asked = ", ".join(f"bool_or({quoted(name)} = 'NaN')" for name in names)
+        asked = ", ".join(f"bool_or({quoted(name)} = 'NaN') AS c{at}" for at, name in enumerate(names))
         query = f"SELECT {asked} FROM {self._table.name}"
         with self._translated():
             found = self._duckdb.execute(f"FROM postgres_query('source', {literal(query)})").fetchone()

@@ -1,7 +1,7 @@
 """What the Engine API is told about a task's container. Pure.
 
 Source: Azure Batch REST, TaskContainerSettings, ContainerHostBatchBindMountEntry. Decided here: the host's network, because
-the service and its friends listen on this machine's loopback; the memory and processors of the whole node, as on a real one
+the service and its friends listen on this machine's loopback; the memory, processors and disk of the whole node, as on a real one
 every container of a node may use all of it.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchctl.server.batch.resources.vm_size import known_cores, known_memory
+from batchctl.server.batch.resources.vm_size import known_cores, known_disk, known_memory
 from batchctl.server.batch.runner.docker.options import OptionError, RunOptions, parse
 from batchctl.server.batch.wire import Doc
 
@@ -63,6 +63,7 @@ class Capacity:
     memory: int
     can_limit_memory: bool
     can_limit_cpus: bool
+    can_limit_layers: bool
 
 
 def run_options(launch: ContainerLaunch) -> RunOptions:
@@ -95,6 +96,7 @@ def container_body(
             raise SettingsError(f"workingDirectory must be containerImageDefault, {reason}")
         body["WorkingDir"] = f"{launch.folder}/wd"
     host = _limits(launch.vm_size, options, capacity) | {"NetworkMode": "host"} | options.host
+    host |= _disk_limits(launch.vm_size, options, capacity)
     host["Mounts"] = [*mounts, *options.host.get("Mounts", ())]
     # Its output goes to the task's folder, once.
     host["LogConfig"] = {"Type": "none"}
@@ -147,4 +149,16 @@ def _limits(vm_size: str, options: RunOptions, capacity: Capacity) -> Doc:
     has_cpus = "NanoCpus" in options.host or "CpusetCpus" in options.host
     if cores and capacity.can_limit_cpus and cores < capacity.cpus and not has_cpus:
         limits["NanoCpus"] = cores * 10**9
+    return limits
+
+
+def _disk_limits(vm_size: str, options: RunOptions, capacity: Capacity) -> Doc:
+    """The temporary disk as the limit of each file, wherever it lies, and of what lies in the container."""
+    limits: Doc = {}
+    disk = known_disk(vm_size)
+    own = options.host.get("Ulimits", [])
+    if disk and not any(one["Name"] == "fsize" for one in own):
+        limits["Ulimits"] = [*own, {"Name": "fsize", "Soft": disk, "Hard": disk}]
+    if disk and capacity.can_limit_layers and "StorageOpt" not in options.host:
+        limits["StorageOpt"] = {"size": str(disk)}
     return limits

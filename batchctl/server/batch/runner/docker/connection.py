@@ -124,6 +124,10 @@ def _client() -> "APIClient":
     )
 
 
+_LIMITS_LAYERS = ("btrfs", "zfs")
+"""Storage drivers that limit a container's own layer. Overlay does on XFS with project quotas, which no engine tells."""
+
+
 def _capacity(api: "APIClient") -> Capacity:
     found = api.info()
     return Capacity(
@@ -131,6 +135,7 @@ def _capacity(api: "APIClient") -> Capacity:
         memory=found["MemTotal"],
         can_limit_memory=bool(found.get("MemoryLimit")),
         can_limit_cpus=bool(found.get("CpuCfsQuota")),
+        can_limit_layers=found.get("Driver") in _LIMITS_LAYERS,
     )
 
 
