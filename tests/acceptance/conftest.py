@@ -19,7 +19,7 @@ from tests.services.conftest import azurite, base_image, engine, image_registry,
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).parent / "batchctl")
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 @dataclass(frozen=True)

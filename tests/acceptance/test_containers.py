@@ -137,7 +137,7 @@ def test_why_a_run_waits_is_told(boxed: Project) -> None:
         assert told in next(line for line in lines if line.startswith("waiting: "))
         assert told in boxed("status", "weather").out
         boxed("cancel", "weather")
-        waiting.communicate(timeout=60)
+        waiting.communicate(timeout=120)
     finally:
         waiting.kill()
         boxed.env.pop("DOCKER_HOST")

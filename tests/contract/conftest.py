@@ -14,7 +14,7 @@ from azure.core.exceptions import HttpResponseError
 
 from batchctl.server import LocalServer
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 90.0
 
 
 class Clock:
@@ -119,3 +119,9 @@ def in_state(read: Callable[[], Any], state: str) -> Any:
 
 def text_of(batch: BatchClient, job_id: str, task_id: str, name: str = "stdout.txt") -> str:
     return b"".join(batch.download_task_file(job_id, task_id, name)).decode()
+
+
+def has_output(batch: BatchClient, job_id: str, task_id: str) -> bool:
+    """Whether the task runs and has written something."""
+    found = batch.get_task(job_id, task_id)
+    return found.state == models.BatchTaskState.RUNNING and bool(text_of(batch, job_id, task_id))

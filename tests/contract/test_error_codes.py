@@ -17,10 +17,10 @@ from batchctl.server import LocalServer
 from batchctl.server.batch import app
 from batchctl.server.batch.auth import signature, string_to_sign
 from batchctl.server.chaos.remote import set_quota
-from tests.contract.conftest import Clock, code_of, eventually, in_state, job, pool, shell, task
+from tests.contract.conftest import Clock, code_of, eventually, has_output, in_state, job, pool, shell, task
 from tests.contract.test_protocol import VERSION
 
-STUBBORN = 'trap "" TERM; while true; do sleep 600; done'
+STUBBORN = 'trap "" TERM; echo deaf; while true; do sleep 600; done'
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def patient(tmp_path: Path) -> Iterator[BatchClient]:
 
 def begin(batch: BatchClient, job_id: str) -> None:
     """A task of that job runs that will not end, not even when asked to."""
-    batch.create_task(job_id, shell("stubborn", f"echo ready; {STUBBORN}"))
-    in_state(lambda: batch.get_task(job_id, "stubborn"), "running")
+    batch.create_task(job_id, shell("stubborn", STUBBORN))
+    eventually(lambda: has_output(batch, job_id, "stubborn"))
 
 
 def test_a_job_that_ends(patient: BatchClient) -> None:
@@ -124,7 +124,7 @@ def test_no_room_on_the_disk(batch: BatchClient, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_request_without_a_date(server: LocalServer) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     connection.request("GET", f"/pools?{VERSION}", headers={"Authorization": "SharedKey devaccount:c2ln"})
     response = connection.getresponse()
     assert (response.status, json.loads(response.read())["code"]) == (400, "MissingRequiredHeader")
@@ -136,7 +136,7 @@ def test_a_body_of_unknown_length(server: LocalServer) -> None:
     query = VERSION
     text = string_to_sign("POST", "/pools", query, headers, account=server.account, content_length="")
     headers["Authorization"] = f"SharedKey {server.account}:{signature(text, server.key)}"
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     connection.request("POST", f"/pools?{query}", iter([b"{}"]), headers, encode_chunked=True)
     response = connection.getresponse()
     assert (response.status, b"MissingContentLengthHeader" in response.read()) == (411, True)

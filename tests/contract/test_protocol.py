@@ -40,7 +40,7 @@ def send(
     length = sent.get("content-length", "") if signed is None else signed
     text = string_to_sign(method, path, query, sent, account=server.account, content_length=length)
     sent.setdefault("Authorization", f"SharedKey {server.account}:{signature(text, key or server.key)}")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         connection.request(method, f"{path}?{query}", body or None, sent)
         answer = connection.getresponse()

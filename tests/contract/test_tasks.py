@@ -13,6 +13,7 @@ from tests.contract.conftest import (
     code_of,
     completed,
     eventually,
+    has_output,
     in_state,
     job,
     pool,
@@ -205,14 +206,9 @@ def test_wall_clock_limit(daily: BatchClient, server: LocalServer, clock: Clock)
 def test_a_task_that_ignores_sigterm_is_killed(daily: BatchClient) -> None:
     script = 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
     daily.create_task("daily", shell("a", script))
-    eventually(lambda: _has_output(daily, "a"))
+    eventually(lambda: has_output(daily, "daily", "a"))
     daily.terminate_task("daily", "a")
     assert completed(daily, "daily", "a").execution_info.failure_info.code == "TaskEnded"
-
-
-def _has_output(batch: BatchClient, name: str) -> bool:
-    found = batch.get_task("daily", name)
-    return found.state == models.BatchTaskState.RUNNING and bool(text_of(batch, "daily", name))
 
 
 def test_nothing_of_a_task_outlives_it(daily: BatchClient) -> None:
@@ -246,7 +242,7 @@ def test_terminate(daily: BatchClient) -> None:
 
 def test_delete(daily: BatchClient, server: LocalServer) -> None:
     daily.create_task("daily", shell("a", "echo $$; exec sleep 60"))
-    eventually(lambda: _has_output(daily, "a"))
+    eventually(lambda: has_output(daily, "daily", "a"))
     pid = int(text_of(daily, "daily", "a"))
     folder = (
         server.state / "nodes" / daily.get_task("daily", "a").node_info.node_id / "workitems/daily/job-1/a"
@@ -265,7 +261,7 @@ def test_a_new_task_of_a_deleted_ones_name_keeps_its_files(batch: BatchClient) -
     batch.create_pool(pool(slots=2))
     batch.create_job(job())
     batch.create_task("daily", shell("a", 'trap "" TERM; echo old; while :; do sleep 0.02; done'))
-    eventually(lambda: _has_output(batch, "a"))
+    eventually(lambda: has_output(batch, "daily", "a"))
     batch.delete_task("daily", "a")
     batch.create_task("daily", shell("a", "echo new; sleep 0.5"))
     completed(batch, "daily", "a")

@@ -91,7 +91,7 @@ def running_postgres(port: int, settings: Sequence[str] = ()) -> Iterator[str]:
 
 def _wait_for_query(psql: Path, place: str, port: int, process: "subprocess.Popen[bytes]") -> None:
     arguments = [psql, "-h", place, "-p", str(port), "-U", "postgres", "-Atc", "SELECT 1"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if subprocess.run(arguments, capture_output=True, check=False).returncode == 0:
             return
@@ -103,7 +103,7 @@ def _end_session(process: "subprocess.Popen[bytes]") -> None:
     """End all of its session, and wait for all of it: `node` may be a script that starts the real one."""
     os.killpg(process.pid, signal.SIGTERM)
     process.wait()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     with suppress(ProcessLookupError):
         while time.monotonic() < deadline:
             os.killpg(process.pid, 0)
@@ -111,7 +111,7 @@ def _end_session(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

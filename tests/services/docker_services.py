@@ -19,7 +19,7 @@ from docker.errors import DockerException, ImageNotFound
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchctl-tests"
-DEADLINE = 60.0
+DEADLINE = 180.0
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 

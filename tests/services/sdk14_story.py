@@ -45,7 +45,7 @@ def story(endpoint, account, key):
     seen["added"] = {
         result.task_id: str(getattr(result.status, "value", result.status)).lower() for result in added.value
     }
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while any(task.state != models.TaskState.completed for task in client.task.list("j")):
         assert time.monotonic() < deadline
         time.sleep(0.05)

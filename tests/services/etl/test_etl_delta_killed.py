@@ -45,7 +45,7 @@ def test_killed_at_random_moments(mode, tmp_path, request):
         return dict.fromkeys(range(generation + 1), ROWS) if mode == "append" else {generation: ROWS}
 
     began = time.monotonic()
-    assert start(0).communicate(timeout=60)[1].startswith(b"etl: load: 100000 rows in")
+    assert start(0).communicate(timeout=120)[1].startswith(b"etl: load: 100000 rows in")
     duration = time.monotonic() - began
     for generation in range(1, KILLS + 1):
         process = start(generation)
@@ -53,10 +53,10 @@ def test_killed_at_random_moments(mode, tmp_path, request):
             process.wait(timeout=duration * chance.uniform(0.4, 1.0))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert counted(tmp_path / "t") in (after(generation - 1), after(generation))
         again = start(generation)
-        _, story = again.communicate(timeout=60)
+        _, story = again.communicate(timeout=120)
         assert again.returncode == 0, story
         assert counted(tmp_path / "t") == after(generation)
 
@@ -91,11 +91,11 @@ def test_sigterm_ends_a_load_that_is_writing(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (tmp_path / "t").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, story = process.communicate(timeout=60)
+    _, story = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM, story
     assert b"terminated" in story
     assert not DeltaTable.is_deltatable(str(tmp_path / "t"))

@@ -95,7 +95,7 @@ def test_killed_at_random_moments(target, tmp_path, request):
         )
 
     began = time.monotonic()
-    assert start(0).communicate(timeout=60)[1].startswith(b"etl: load: 200000 rows in")
+    assert start(0).communicate(timeout=120)[1].startswith(b"etl: load: 200000 rows in")
     duration = time.monotonic() - began
     for generation in range(1, KILLS + 1):
         process = start(generation)
@@ -103,9 +103,9 @@ def test_killed_at_random_moments(target, tmp_path, request):
             process.wait(timeout=duration * chance.uniform(0.2, 1.0))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert target.state() in ([(generation - 1, ROWS)], [(generation, ROWS)])
         again = start(generation)
-        _, story = again.communicate(timeout=60)
+        _, story = again.communicate(timeout=120)
         assert again.returncode == 0, story
         assert target.state() == [(generation, ROWS)]

@@ -150,7 +150,7 @@ def test_a_reader_that_stops_early(db):
     query = "SELECT i, repeat('x', 1000) AS s FROM generate_series(1, 400000) AS i"
     done = db.read(query, "SELECT i FROM input LIMIT 3", "out.jsonl")
     assert done.exit_code == 0, done.stderr
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while db.ask("SELECT 1 FROM pg_stat_activity WHERE application_name = 'batchctl-etl'"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -486,7 +486,7 @@ def test_loads_into_one_table_wait_for_each_other(db, postgres):
     command = [sys.executable, "-m", "batchctl_etl.main", "load", "--config-json", config]
     environ = os.environ | {DSN: postgres}
     loads = [subprocess.Popen(command, cwd=db.work, env=environ, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [process.wait(timeout=60) for process in loads] == [0, 0, 0]
+    assert [process.wait(timeout=120) for process in loads] == [0, 0, 0]
     assert db.rows() == [(1, "x")]
     assert len(db.ask("SELECT * FROM @S._batchctl_loads")) == 3
 

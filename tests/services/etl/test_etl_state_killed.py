@@ -61,7 +61,7 @@ def test_killed_at_random_moments(etl, postgres, monkeypatch, tmp_path):
         began = time.monotonic()
         assert (
             start(config, "first", tmp_path)
-            .communicate(timeout=60)[1]
+            .communicate(timeout=120)[1]
             .startswith(b"etl: load: 20000 rows in")
         )
         duration = time.monotonic() - began
@@ -72,7 +72,7 @@ def test_killed_at_random_moments(etl, postgres, monkeypatch, tmp_path):
                 process.wait(timeout=duration * chance.uniform(0.4, 1.0))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
             (there, different) = db.execute(f"SELECT count(*), count(DISTINCT id) FROM {schema}.t").fetchone()
             assert (there % BATCH, there) == (0, different)
         for run in ("healing", "last"):
@@ -99,7 +99,7 @@ def test_killed_after_the_commit_of_a_sink_without_a_ledger(etl, tmp_path, kind,
     config = {"source": {"url": "in.csv"}, "sink": sink, "watermark": watermark}
     (tmp_path / "in.csv").write_text("n\n1\n2\n")
     process = start(config, "r1", tmp_path, KILLING)
-    assert (process.communicate(timeout=60)[1], process.returncode) == (b"", -9)
+    assert (process.communicate(timeout=120)[1], process.returncode) == (b"", -9)
     assert rows(tmp_path / "lake") == [1, 2]
     (tmp_path / "in.csv").write_text("n\n1\n2\n3\n")
     for run, wanted in (("r2", [1, 2]), ("r3", [1, 2, 3])):

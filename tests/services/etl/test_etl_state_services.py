@@ -89,7 +89,7 @@ for _ in range(5):
 def test_three_programs_that_count_at_once_lose_nothing(lake):
     url = f"{lake}/n.json"
     programs = [subprocess.Popen([sys.executable, "-c", COUNTING, url]) for _ in range(3)]
-    assert [program.wait(timeout=60) for program in programs] == [0] * 3
+    assert [program.wait(timeout=120) for program in programs] == [0] * 3
     assert read_document(url).content == {"n": 15}
 
 
@@ -175,7 +175,7 @@ def test_killed_between_the_commit_and_the_record_in_azure(etl, db, lake, tmp_pa
     db("INSERT INTO @S.orders VALUES (2, '2026-01-02')")
     (tmp_path / "killed").mkdir()
     process = start(KILLING, query(db, state=state), "r2", tmp_path / "killed")
-    assert (process.communicate(timeout=60)[1], process.returncode) == (b"", -9)
+    assert (process.communicate(timeout=120)[1], process.returncode) == (b"", -9)
     assert db("SELECT id FROM @S.t ORDER BY id") == [(1,), (2,)]
     found = read_document(state).content
     assert (found["generation"], found["claim"]["run"]) == (1, "r2")
@@ -191,14 +191,14 @@ def test_of_two_loads_at_once_one_loses(etl, db, lake, tmp_path):
     state = f"{lake}/state/orders.json"
     db("CREATE TABLE @S.orders (id int, changed date); INSERT INTO @S.orders VALUES (1, '2026-01-01')")
     slow = start(WAITING, query(db, state=state), "slow", tmp_path / "tmp")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (tmp_path / "waiting").exists():
         assert time.monotonic() < deadline
         assert slow.poll() is None
         time.sleep(0.02)
     assert etl("load", query(db, state=state), run="fast").exit_code == 0
     (tmp_path / "go").touch()
-    story = slow.communicate(timeout=60)[1].decode()
+    story = slow.communicate(timeout=120)[1].decode()
     assert slow.returncode == 1
     assert (
         "orders.json: run fast has advanced it since this run read its source; nothing was written" in story

@@ -17,7 +17,7 @@ from batchctl.server import LocalServer
 from batchctl.server.batch.runner.docker.body import STATE_LABEL
 from tests.services.server.engine_proxy import EngineProxy
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 MACHINE = {
     "imageReference": {"publisher": "p", "offer": "o", "sku": "s"},
     "nodeAgentSKUId": "batch.node.ubuntu 22.04",

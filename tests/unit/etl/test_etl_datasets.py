@@ -370,7 +370,7 @@ def test_programs_that_register_at_once_are_all_there(work, ask):
         )
         for number in range(3)
     ]  # fmt: skip
-    assert [program.wait(timeout=60) for program in programs] == [0] * 3
+    assert [program.wait(timeout=120) for program in programs] == [0] * 3
     assert len(set(ask("show", "catalogue", "sales", "-o", "json")["versions"])) == 3
 
 

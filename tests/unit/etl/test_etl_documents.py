@@ -41,5 +41,5 @@ for _ in range(25):
 def test_four_programs_that_count_at_once_lose_nothing(tmp_path):
     url = str(tmp_path / "n.json")
     programs = [subprocess.Popen([sys.executable, "-c", COUNTING, url]) for _ in range(4)]
-    assert [program.wait(timeout=60) for program in programs] == [0] * 4
+    assert [program.wait(timeout=120) for program in programs] == [0] * 4
     assert read_document(url).content == {"n": 100}

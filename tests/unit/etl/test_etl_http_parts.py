@@ -35,7 +35,7 @@ class Files:
             self.change(self, len(self.asked))
             status, body, etag, number = self.status, self.body, self.etag, len(self.asked)
         if self.meeting is not None and 2 <= number <= 5:
-            self.meeting.wait(timeout=60)
+            self.meeting.wait(timeout=120)
         try:
             headers = {"ETag": etag, "Accept_Ranges": self.ranges}
             if status != 200:

@@ -322,7 +322,7 @@ def test_two_loads_at_once_both_arrive(db):
         for number in range(3)
     ]
     for process in processes:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr
     assert db.rows() == [(0,), (1,), (1,), (1,), (2,), (2,), (2,)]
 

@@ -38,7 +38,7 @@ class StageRun:
             env=self.environ | environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -73,7 +73,7 @@ def stage_run(tmp_path: Path) -> StageRun:
     return StageRun(lake=lake / "weather-1", temporary=temporary, environ=environ)
 
 
-def eventually(condition: Callable[[], bool], *, seconds: float = 10.0) -> bool:
+def eventually(condition: Callable[[], bool], *, seconds: float = 60.0) -> bool:
     """Poll `condition` until it is true or `seconds` have passed; whether it became true."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -111,7 +111,7 @@ def test_a_log_that_can_grow_no_more_is_reported_once(stage_run):
         f"ulimit -S -f 20; exec {STAGE_RUN} -- /bin/sh -c 'ulimit -S -f unlimited; head -c 100000 /dev/zero'"
     )
     done = subprocess.run(
-        ["/bin/sh", "-c", limited], env=stage_run.environ, capture_output=True, timeout=30, check=False
+        ["/bin/sh", "-c", limited], env=stage_run.environ, capture_output=True, timeout=120, check=False
     )
     assert done.returncode == 0
     assert len(done.stdout) == 100000

@@ -18,7 +18,7 @@ from batchctl.server.batch import performer
 from batchctl.server.batch.scheduler import placement, runs, schedules
 from batchctl.server.service import Service, set_aside
 
-SECONDS = 20.0
+SECONDS = 90.0
 DONE = models.BatchTaskState.COMPLETED
 
 

@@ -21,7 +21,7 @@ from batchctl.server import DEV_ACCOUNT, DEV_KEY, LocalServer, daemon
 from batchctl.server.batch.runner import leftovers
 from batchctl.server.state_dir import StateDir
 
-SECONDS = 20.0
+SECONDS = 90.0
 
 
 @pytest.fixture
@@ -175,16 +175,18 @@ def test_it_does_not_end_under_a_command_that_just_found_it(
 
 
 def test_on_demand_it_stays_while_there_is_work(state: Path) -> None:
+    first = state / "first"
+    script = f"/bin/sh -c 'test -e {first} && exec sleep 1.5; touch {first}; exec sleep 600'"
     with LocalServer(state, grace_seconds=0.2) as server, client(server) as batch:
         batch.create_pool(models.BatchPoolCreateOptions(id="p", vm_size="x", target_dedicated_nodes=1))
         batch.create_job(
             models.BatchJobCreateOptions(
                 id="j",
                 pool_info=models.BatchPoolInfo(pool_id="p"),
-                job_manager_task=models.BatchJobManagerTask(id="m", command_line="sleep 1.5"),
+                job_manager_task=models.BatchJobManagerTask(id="m", command_line=script),
             )
         )
-        eventually(lambda: batch.get_task("j", "m").state == models.BatchTaskState.RUNNING)
+        eventually(first.exists)
     service = daemon.start(state, on_demand=0.5)
     eventually(lambda: not runs(service.pid))
     with LocalServer(state) as server, client(server) as batch:

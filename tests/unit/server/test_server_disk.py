@@ -21,7 +21,7 @@ from batchctl.server import LocalServer, daemon, disk
 from batchctl.server.batch import engine, performer
 from batchctl.server.batch.store import Store
 
-SECONDS = 20.0
+SECONDS = 90.0
 DONE = models.BatchTaskState.COMPLETED
 
 

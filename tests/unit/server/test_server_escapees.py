@@ -11,7 +11,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 
 from batchctl.server import LocalServer
 
-SECONDS = 20.0
+SECONDS = 90.0
 ESCAPE = 'setsid sh -c "echo \\$\\$ > {0}; exec sleep 600" & while ! test -s {0}; do sleep 0.01; done'
 """A shell script that leaves a process in a session of its own behind, whose number is then in the file."""
 

@@ -11,7 +11,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 
 from batchctl.server import LocalServer, open_files
 
-SECONDS = 20.0
+SECONDS = 90.0
 LOW = 200
 
 
