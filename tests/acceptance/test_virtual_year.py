@@ -111,7 +111,7 @@ def a_year() -> tuple[VirtualService, dict[str, int]]:
     return service, made
 
 
-@pytest.mark.timeout(600)  # a minute of work where nothing else is going on
+@pytest.mark.timeout(1800)  # a minute of work where nothing else is going on
 def test_400_days_of_ten_pipelines_with_a_sync_each_week() -> None:
     service, made = a_year()
     created = jobs_of(service)
