@@ -17,6 +17,8 @@ from batchctl_etl.errors import WorkFailed
 from batchctl_etl.storage.azure_blobs import BLOCK_BYTES, CHUNK_BYTES, BlockUpload, blob_aside, open_blob
 from batchctl_etl.storage.locations import location
 
+from tests.services.long_link import far_away
+
 
 @pytest.fixture
 def container(azurite, etl, monkeypatch):
@@ -84,6 +86,25 @@ def test_memory_is_bounded(container, lake):
     arguments = [sys.executable, "-c", MEMORY, f"{lake}/big.bin"]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) < 260
+
+
+FROM_THE_WEB = """
+import re, sys
+from batchctl_etl.main import main
+assert main(["extract", "--config-json", sys.argv[1]]) == 0
+print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
+"""
+
+
+def test_a_large_file_of_the_web_becomes_a_blob_in_little_memory(container, lake, tmp_path):
+    body = random.Random(9).randbytes(100_000_003)
+    (tmp_path / "x.bin").write_bytes(body)
+    with far_away(tmp_path / "x.bin") as url:
+        config = json.dumps({"source": {"type": "http", "url": url}, "sink": {"url": f"{lake}/x.bin"}})
+        arguments = [sys.executable, "-c", FROM_THE_WEB, config]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert blobs(container) == {"x.bin": body}
+    assert int(done.stdout.splitlines()[-1]) <= 150
 
 
 def test_reading_anywhere(container, lake):

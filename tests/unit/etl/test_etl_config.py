@@ -193,6 +193,20 @@ def test_help_imports_no_data_library():
     assert "extract" in done.stdout
 
 
+def test_a_mere_copy_imports_no_data_library(tmp_path):
+    (tmp_path / "x").write_text("x")
+    program = (
+        "import sys, batchctl_etl.main as m\n"
+        """assert m.main(['extract', '--config-json', '{"source": {"type": "file", "url": "x"}, "sink": {"url": "y"}}']) == 0\n"""
+        "heavy = {'pyarrow', 'duckdb', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["lod"], ["load", "--confg", "x"], ["load", "--config", "a", "--config-json", "b"]]
 )

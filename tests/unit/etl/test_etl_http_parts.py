@@ -104,6 +104,25 @@ def test_a_server_that_promises_ranges_and_sends_all(etl, server, no_pauses):
     assert files.asked.count(None) == 2
 
 
+def test_a_part_that_is_longer_than_it_was_announced_is_fetched_again(etl, server, no_pauses):
+    class Longer(Files):
+        def __call__(self, handler):
+            if len(self.asked) != 3:
+                super().__call__(handler)
+                return
+            self.asked.append(None)
+            first, last = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+            piece = b"x" * (last - first + 2)
+            handler.send_response(206)
+            handler.send_header("ETag", self.etag)
+            handler.send_header("Content-Range", f"bytes {first}-{last}/{len(BODY)}")
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(piece), piece))
+
+    assert fetched(etl, server, Longer(), connections=2) == BODY
+
+
 def test_an_error_page_is_told_before_any_part(etl, server):
     files = Files()
     files.body = b"<!DOCTYPE html><html>" + BODY

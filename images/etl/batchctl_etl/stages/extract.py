@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchctl_etl.config.api import AFTER, ApiSource
@@ -10,15 +11,16 @@ from batchctl_etl.config.extract import ExtractConfig, FileSource, HttpSource
 from batchctl_etl.config.secrets import revealed
 from batchctl_etl.config.watermark import ColumnWatermark, FilesWatermark
 from batchctl_etl.identity import Origin, owner_mark
-from batchctl_etl.readers.archives import members
 from batchctl_etl.report import Report
-from batchctl_etl.stages.incremental import Progress
 from batchctl_etl.stages.newer_objects import NewerObjects
 from batchctl_etl.stages.sinks import Sinks
 from batchctl_etl.state.watermark import Batch
 from batchctl_etl.storage.locations import base_name, shown
 from batchctl_etl.storage.opening import matching, opener
 from batchctl_etl.storage.streams import NotModified, SourceStream
+
+if TYPE_CHECKING:
+    from batchctl_etl.stages.incremental import Progress
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -37,6 +39,8 @@ def extract(config: ExtractConfig, *, load_id: str, origin: Origin) -> Report:
         return extract_api(source, config.sink.url, owner=owner_mark(load_id))
     progress = None
     if config.watermark is not None:
+        from batchctl_etl.stages.incremental import Progress
+
         progress = Progress(config.watermark, origin, load_id=load_id, of=shown(source.url))
         if isinstance(config.watermark, FilesWatermark):
             progress.choose_files(source.url)
@@ -58,6 +62,7 @@ def _extract_newer(
     source: ApiSource, config: ExtractConfig, watermark: ColumnWatermark, load_id: str, origin: Origin
 ) -> Report:
     from batchctl_etl.stages.extract_api import extract_api
+    from batchctl_etl.stages.incremental import Progress
 
     where = shown(source.url)
     progress = Progress(watermark, origin, load_id=load_id, of=f"{watermark.column} of {where}")
@@ -80,7 +85,7 @@ def _extract_newer(
     return report
 
 
-def _copied(source: FileSource | HttpSource, sink: str, progress: Progress | None, owner: str) -> Report:
+def _copied(source: FileSource | HttpSource, sink: str, progress: "Progress | None", owner: str) -> Report:
     with ExitStack() as stack:
         sinks = Sinks(sink, owner, stack)
         if isinstance(source, HttpSource) and source.unpack is None:
@@ -115,10 +120,12 @@ def _contents(
     if source.unpack is None:
         yield base_name(url), stream
     else:
+        from batchctl_etl.readers.archives import members
+
         yield from members(stream, source.unpack, where=shown(url))
 
 
-def _download(source: HttpSource, sinks: Sinks, progress: Progress | None) -> int:
+def _download(source: HttpSource, sinks: Sinks, progress: "Progress | None") -> int:
     from batchctl_etl.storage.http import HttpRequest, download
 
     request = HttpRequest(

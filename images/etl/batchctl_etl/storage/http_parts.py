@@ -4,7 +4,8 @@ One connection is as fast as its window; on a long way, several are several time
 """
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ import httpx
 from batchctl_etl.ahead import in_order
 from batchctl_etl.storage.http_retry import Interrupted, retry_after_seconds
 
-PART_BYTES = 4 * 1024 * 1024
+PART_BYTES = 2 * 1024 * 1024
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -39,18 +40,28 @@ def version_of(response: httpx.Response, url: str, headers: Mapping[str, str]) -
         return None
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         return None
-    if not (length.isascii() and length.isdigit() and int(length) > 4 * PART_BYTES):
+    if not (length.isascii() and length.isdigit() and int(length) > 8 * PART_BYTES):
         return None
     return Version(url=url, headers=headers, etag=etag, length=int(length))
 
 
 def parts(
     client: httpx.Client, version: Version, start: int, *, connections: int
-) -> Generator[bytes, None, None]:
-    """The bytes from `start` to the end, in order. Raises `PartsRefused`, `Interrupted`, `httpx.TransportError`."""
+) -> Generator[memoryview, None, None]:
+    """The bytes from `start` to the end, in order, in pieces; each is good until the next is asked for.
 
-    def fetch(first: int) -> bytes:
+    Raises `PartsRefused`, `Interrupted`, `httpx.TransportError`.
+    """
+    free: list[bytearray] = []
+
+    def buffers() -> Iterator[tuple[int, bytearray]]:
+        for first in range(start, version.length, PART_BYTES):
+            yield first, free.pop() if free else bytearray(PART_BYTES)
+
+    def fetch(part: tuple[int, bytearray]) -> tuple[bytearray, int]:
+        first, buffer = part
         last = min(first + PART_BYTES, version.length) - 1
+        length = last - first + 1
         headers = {**version.headers, "Range": f"bytes={first}-{last}", "If-Range": version.etag}
         with client.stream("GET", version.url, headers=headers) as response:
             status = response.status_code
@@ -66,9 +77,16 @@ def parts(
                 or not is_same
             ):
                 raise PartsRefused("the server sent something else than the part that it was asked for")
-            data = b"".join(response.iter_raw())
-        if len(data) != last - first + 1:
-            raise Interrupted(f"the server sent {len(data)} bytes of a part of {last - first + 1}")
-        return data
+            size = 0
+            for data in response.iter_raw():
+                wanted = data[: length - size]
+                buffer[size : size + len(wanted)] = wanted
+                size += len(data)
+        if size != length:
+            raise Interrupted(f"the server sent {size} bytes of a part of {length}")
+        return buffer, length
 
-    return in_order(fetch, range(start, version.length, PART_BYTES), connections)
+    with closing(in_order(fetch, buffers(), connections)) as fetched:
+        for buffer, length in fetched:
+            yield memoryview(buffer)[:length]
+            free.append(buffer)
