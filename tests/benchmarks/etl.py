@@ -7,6 +7,7 @@ Every path asserts a checksum of what arrived; ours with NULL, '', NaN, infinity
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import zipfile
@@ -24,6 +25,7 @@ from tests.benchmarks.etl_measure import Measured, measured, medians
 from tests.benchmarks.table import Row, print_table
 from tests.services.data_services import ACCOUNT, ServiceMissing, running_azurite, running_postgres
 from tests.services.docker_services import free_port
+from tests.services.long_link import ROUND_TRIP, WINDOW, far_away
 
 SCALE = 1 / 6
 RUNS = 3
@@ -277,6 +279,40 @@ def _blob(bench: Bench) -> Iterator[Row]:
         del bench.environ["AZURE_STORAGE_CONNECTION_STRING"]
 
 
+def _web(bench: Bench) -> Iterator[Row]:
+    megabytes = max(int(128 * bench.scale), 64)  # Below that, most of our time is the start of the process.
+    content, here = os.urandom(megabytes << 20), bench.folder / "far.bin"
+    here.write_bytes(content)
+    with running_azurite(free_port()) as connection, far_away(here) as far:
+        bench.environ["AZURE_STORAGE_CONNECTION_STRING"] = connection
+        with BlobServiceClient.from_connection_string(connection) as service:
+            service.create_container("bench").close()
+
+        def copy(blob: str, **more: int) -> Callable[[], Measured]:
+            source = {"type": "http", "url": far, **more}
+            return bench.etl("extract", {"source": source, "sink": {"url": f"az://{ACCOUNT}/bench/{blob}"}})
+
+        def arrived() -> None:
+            with BlobServiceClient.from_connection_string(connection) as service:
+                assert service.get_blob_client("bench", "ours.bin").download_blob().readall() == content
+
+        link = f"a link of {ROUND_TRIP * 1000:.0f} ms"
+        yield bench.row(
+            f"web -> Blob over {link}, {megabytes} MB",
+            "<= 0.2",
+            "the same over one connection",
+            {"ours": copy("ours.bin"), "limit": copy("one.bin", connections=1)},
+            arrived,
+            f"emulated, {WINDOW >> 10} kB under way per connection",
+        )
+        memory = copy("ours.bin")().megabytes
+        yield Row(
+            what=f"web -> Blob over {link}, memory for {megabytes} MB", ours=memory, reference=150, unit="MB",
+            goal="<= 1", ratio=memory / 150,
+        )  # fmt: skip
+        del bench.environ["AZURE_STORAGE_CONNECTION_STRING"]
+
+
 def _memory(bench: Bench) -> Iterator[Row]:
     found = []
     for rows in (int(24_000_000 * bench.scale), int(72_000_000 * bench.scale)):
@@ -301,6 +337,7 @@ PATHS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "zip": _zip,
     "melt": _melt,
     "blob": _blob,
+    "web": _web,
     "memory": _memory,
 }
 

@@ -42,7 +42,7 @@ class HttpSource(Strict):
     timeout_seconds: float = Field(default=60.0, gt=0, description="For each wait for the server.")
     retries: int = Field(default=5, ge=0, le=20, description="After the first try.")
     connections: int = Field(
-        default=8,
+        default=10,
         ge=1,
         le=16,
         description="At most, for a large file whose server sends parts of one version.",

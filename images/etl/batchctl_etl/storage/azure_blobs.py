@@ -1,6 +1,6 @@
 """Blobs as files: read ahead over five connections, written behind over five, nothing on disk, memory bounded.
 
-A reader holds at most six chunks of 8 MB, and those that arrive; a writer six blocks of 8 MB. What is written appears, whole,
+A reader holds at most six chunks of 8 MB, and those that arrive; a writer six blocks of 6 MB. What is written appears, whole,
 when its list of blocks is committed: until then the old blob stays, and blocks that nobody commits vanish within a week.
 """
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 CHUNK_BYTES = 8 * 1024 * 1024
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 6 * 1024 * 1024
 CONNECTIONS = 5
 READERS = 5
 """Connections of a download: the SDK holds each chunk twice while it arrives."""
 _MOST_BLOCKS = 50_000
-"""Of one blob ("Put Block List"): 390 GiB in blocks of ours."""
+"""Of one blob ("Put Block List"): 292 GiB in blocks of ours."""
 
 
 def open_blob(where: BlobLocation) -> SourceStream:
@@ -190,7 +190,7 @@ class BlockUpload(io.RawIOBase):
 
     def _send(self) -> None:
         if len(self._ids) == _MOST_BLOCKS:
-            raise WorkFailed(self._where, "a blob holds at most 390 GiB", "write several files")
+            raise WorkFailed(self._where, "a blob holds at most 292 GiB", "write several files")
         while self._running and (len(self._running) == CONNECTIONS or self._running[0].done()):
             self._free.append(self._running.popleft().result())
         name = base64.b64encode(f"{self._writer}-{len(self._ids):06d}".encode()).decode()
