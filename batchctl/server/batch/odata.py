@@ -7,7 +7,7 @@ Property names are case-sensitive, values are not. Pure: must not know the store
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,11 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "le": operator.le,
     "startswith": lambda text, start: isinstance(text, str) and text.startswith(start),
 }
+_VALUES: Mapping[str, tuple[type, ...]] = {
+    "int": (int, float), "float": (int, float), "bool": (bool,), "str": (str,), "datetime": (str,), "duration": (str,),
+    "E": (str,),
+}  # fmt: skip
+"""What a property of a type, in the field table's notation, is compared with; any other type with null alone."""
 
 
 def parse_filter(text: str, model: str) -> Expression:
@@ -141,14 +146,23 @@ class _Parser:
             self._expect("(")
             path = self._path(self._next())
             self._expect(",")
-            value = self._value(self._next())
+            comparison = self._comparison(path, "startswith")
             self._expect(")")
-            return Compare(path=path, operator="startswith", value=value)
+            return comparison
         path = self._path((kind, text))
         word = self._next()[1]
         if word not in _OPERATORS or word == "startswith":
             raise FilterError(f"The operator '{word}' is not supported.")
-        return Compare(path=path, operator=word, value=self._value(self._next()))
+        return self._comparison(path, word)
+
+    def _comparison(self, path: tuple[str, ...], word: str) -> Compare:
+        value = self._value(self._next())
+        kind = property_type(self._model, path) or ""
+        if value is not None and type(value) not in _VALUES.get(kind.partition(":")[0], ()):
+            raise FilterError(f"The property '{'/'.join(path)}' is not compared with a value of this type.")
+        if word == "startswith" and not isinstance(value, str):
+            raise FilterError("startswith needs a text.")
+        return Compare(path=path, operator=word, value=value)
 
     def _path(self, token: tuple[str, str]) -> tuple[str, ...]:
         path = tuple(token[1].split("/"))

@@ -34,8 +34,6 @@ TASK = {
         ("creationTime lt datetime'2026-01-22T20:18:17Z'", False),
         ("creationTime gt DateTime'2026-01-22T22:00:00+02:00'", True),
         ("displayName eq 'it''s'", True),
-        ("executionInfo/exitCode eq 'three'", False),
-        ("executionInfo/exitCode gt 'three'", False),
     ],
 )
 def test_matching(text: str, expected: bool) -> None:
@@ -54,6 +52,13 @@ def test_matching(text: str, expected: bool) -> None:
         "nope eq 'x'",
         "executionInfo/nope eq 1",
         "id/deeper eq 'x'",
+        "executionInfo/exitCode eq 'three'",
+        "executionInfo/exitCode gt true",
+        "id eq 5",
+        "id eq DateTime'2026-01-22T22:00:00Z' or state eq 5",
+        "executionInfo eq 'x'",
+        "startswith(executionInfo/exitCode, '3')",
+        "startswith(id, null)",
         "ID eq 'x'",
         "id has 'x'",
         "(id eq 'x'",
