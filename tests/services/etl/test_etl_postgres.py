@@ -260,6 +260,33 @@ def test_zeros_of_several_columns_of_which_one_is_nan(db):
     assert db.back("SELECT * FROM @S.t").num_rows == 2
 
 
+@pytest.mark.parametrize("kind", ["numeric(38,20)", "numeric(38,38)", "numeric(20,20)"])
+def test_zeros_with_many_digits_after_the_point(db, kind):
+    db.ask(f"CREATE TABLE @S.t (n {kind}); INSERT INTO @S.t VALUES (0), (0.5), (NULL)")
+    assert set(db.back("SELECT * FROM @S.t")["n"].to_pylist()) == {Decimal(0), Decimal("0.5"), None}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        """t (a bpchar, b int); INSERT INTO @S.t VALUES ('ab ', 1), ('', 2), (NULL, 3)""",
+        """t ("A" int, a int); INSERT INTO @S.t VALUES (1, 2), (3, 4)""",
+    ],
+)
+def test_a_whole_table_that_duckdb_would_read_otherwise(db, table):
+    db.ask(f"CREATE TABLE @S.{table}")
+    whole, queried = (db.back(f"SELECT * FROM @S.t {where}") for where in ("", "WHERE true"))
+    assert whole.schema == queried.schema
+    assert sorted(map(repr, whole.to_pylist())) == sorted(map(repr, queried.to_pylist()))
+
+
+def test_a_word_that_asks_a_function_is_no_table(db, monkeypatch, postgres):
+    db.ask("""CREATE TABLE @S."user" ("user" text); INSERT INTO @S."user" VALUES ('a row')""")
+    monkeypatch.setenv(DSN, f"{postgres}?options=-csearch_path%3D{db.schema}")
+    assert db.back("SELECT * FROM user")["user"].to_pylist() == ["postgres"]
+    assert db.back('SELECT * FROM "user"')["user"].to_pylist() == ["a row"]
+
+
 def test_nan_is_not_taken_for_zero_by_one_who_reads_a_part(db):
     db.ask("CREATE TABLE @S.t (n numeric(5,2)); INSERT INTO @S.t VALUES ('NaN'), (1)")
     done = db.read("SELECT * FROM @S.t", "FROM input LIMIT 1")
@@ -382,6 +409,21 @@ def test_text_is_parsed_where_the_table_wants_it(db):
     )
     assert done.exit_code == 0, done.stderr
     assert db.ask("SELECT j, n, g FROM @S.t") == [({"a": [1]}, Decimal("1.50"), 1)]
+
+
+def test_a_key_is_compared_as_the_table_does_it(db):
+    db.ask("CREATE TABLE @S.t (id uuid, c char(4), v bigint)")
+    text = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+    for value, code in ((1, "b"), (2, "b  "), (3, "b   ")):
+        rows = pa.table({"id": [text], "c": [code], "v": [value]})
+        done = db.load(rows=rows, mode="merge", key=["id", "c"])
+        assert done.exit_code == 0, done.stderr
+        assert db.ask("SELECT v FROM @S.t") == [(value,)]
+        text = text.upper()
+    rows = pa.table({"id": [text.lower(), text.upper()], "c": ["b", "b"], "v": [4, 5]})
+    done = db.load(rows=rows, mode="merge", key=["id", "c"])
+    assert f"2 rows of the source have the key id={text.lower()}, c=b" in done.stderr
+    assert db.ask("SELECT v FROM @S.t") == [(3,)]
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "merge"])

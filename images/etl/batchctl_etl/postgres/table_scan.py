@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,16 @@ if TYPE_CHECKING:
     import psycopg
 
 BATCH_ROWS = 32_768
+NO_MODIFIER = -1
+"""Of a `bpchar` without a length, which keeps the blanks at its end; DuckDB takes them off."""
 CONNECTIONS = 4
 """At most; fewer on a machine with fewer cores."""
 _WHOLE = re.compile(r'SELECT\s+\*\s+FROM\s+((?:(?:\w|\$)+|"[^"]+")(?:\.(?:(?:\w|\$)+|"[^"]+"))?)', re.I)
+_FUNCTION = re.compile(
+    "current_(catalog|date|role|schema|time|timestamp|user)|localtime|localtimestamp|session_user|system_user|user",
+    re.I,
+)
+"""Words that a query without quotes asks a function with, whatever tables there are."""
 _EXACT = {16, 21, 23, 20, 700, 701, 1082, 1114, 1184, 25, 1043, BPCHAR, BYTEA, NUMERIC}
 """Types that arrive as they are, or are mended or checked here."""
 _TABLE = """
@@ -67,13 +75,19 @@ class WholeTable:
 
 def whole_table(connection: "psycopg.Connection", query: str, schema: pa.Schema) -> WholeTable | None:
     """The table that `query`, whose rows have `schema`, asks for as it is; `None` if it is to be read otherwise."""
-    if (match := _WHOLE.fullmatch(query.strip())) is None:
+    if (match := _WHOLE.fullmatch(query.strip())) is None or _FUNCTION.fullmatch(match[1]):
         return None
     found = connection.execute(_TABLE, (match[1],)).fetchone()
     if found is None:
         return None
     namespace, table, names, types, modifiers = found
-    if names != schema.names or not set(types) <= _EXACT:
+    # DuckDB knows no case: it has another name for one of the columns `A` and `a`.
+    is_known = names == schema.names and len({name.lower() for name in names}) == len(names)
+    if (
+        not is_known
+        or not set(types) <= _EXACT
+        or (BPCHAR, NO_MODIFIER) in zip(types, modifiers, strict=True)
+    ):
         return None
     return WholeTable(
         schema=namespace, table=table, kinds=tuple(types), modifiers=tuple(modifiers), arrow=schema
@@ -138,7 +152,7 @@ class TableScan:
                 what = f"column {field.name!r} holds an infinite value, or a year before 1 or after 9999"
                 raise WorkFailed(self._where, what, f"no {field.type} holds it: cast it in the query")
         for name in self._table.numerics:
-            if name not in self._zeros and pc.any(pc.equal(batch.column(name), 0)).as_py():
+            if name not in self._zeros and _has_zero(batch.column(name)):
                 self._zeros.add(name)
 
     def _check_zeros(self) -> None:
@@ -182,6 +196,11 @@ def _is_usual(column: pa.Array) -> bool:
     first, last = _DAYS if kinds.is_date(column.type) else _MICROSECONDS
     ends = pc.min_max(column.view(pa.int32() if kinds.is_date(column.type) else pa.int64()))
     return not ends["min"].is_valid or bool(first <= ends["min"].as_py() and ends["max"].as_py() <= last)
+
+
+def _has_zero(column: pa.Array) -> bool:
+    # A plain 0 would be made a decimal of 19 digits before the point, for which there may be no room.
+    return bool(pc.any(pc.equal(column, pa.scalar(Decimal(0), column.type))).as_py())
 
 
 def _connection_string(dsn: str) -> str:
