@@ -446,6 +446,9 @@ BAD_LOADS = [
     ("a date", "x", "'a' is text in the source and date in the table", ""),
     ("b int", "1", "'b' is missing in the source, 'a' is not in the table", ""),
     ("a int REFERENCES @S.other", "7", "violates foreign key", "load the rows it refers to first"),
+    ("a numeric(5,-2)", "123", "'a' is bigint in the source and numeric(5,-2)", ""),
+    ("a real", "16777216\n16777217", "column 'a': 16777217 would be another number", "round it in the"),
+    ("a float8", "9223372036854775807", "bigint out of range", "make the column of the table wider"),
     ("a json", "{", "invalid input syntax for type json", ""),
 ]
 

@@ -177,6 +177,15 @@ def test_whole_numbers_go_into_a_column_of_fractions_and_not_the_reverse(db):
     assert "'a' is " in done.stderr
 
 
+def test_a_whole_number_that_a_fraction_is_not_leaves_the_table_as_it_was(db):
+    db.load("a,b\n1.5,x\n")
+    assert db.load(f"a,b\n{2**53},y\n{-(2**60)},\n").exit_code == 0
+    done = db.load(f"a,b\n1,z\n{2**53 + 1},z\n")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "column 'a': 9007199254740993 would be another number in a column of type " in done.stderr
+    assert db.ask("SELECT a FROM t ORDER BY a") == [(float(-(2**60)),), (1.5,), (float(2**53),)]
+
+
 def test_a_column_without_a_value_fits_any_column(db):
     db.load("a,d\n1,2026-01-31\n")
     assert db.load("a,d\n2,\n").exit_code == 0

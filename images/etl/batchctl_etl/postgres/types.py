@@ -91,7 +91,8 @@ def fits_declared(source: str, table: str) -> bool:
         return bool(_TEXTUAL.fullmatch(table))
     there = _NUMERIC.fullmatch(table)
     if source in _ORDER:
-        return table in _ORDER or table in {"real", "double precision"} or there is not None
+        is_whole = there is not None and not (there[2] or "").startswith("-")
+        return table in _ORDER or table in {"real", "double precision"} or is_whole
     here = _NUMERIC.fullmatch(source)
     if here and there:
         # Fewer digits after the point would be rounded in silence.

@@ -1,11 +1,11 @@
 """The key of a merge: its columns are there, every staged row has one, and no two rows have the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from batchctl_etl.config.table import OnDuplicate
 from batchctl_etl.errors import WorkFailed
-from batchctl_etl.tables.statements import Dialect
+from batchctl_etl.tables.statements import Dialect, Target
 
 
 class Stage(Protocol):
@@ -35,6 +35,20 @@ def check_staged_key(stage: Stage, key: Sequence[str], on_duplicate: OnDuplicate
     if on_duplicate is OnDuplicate.LAST:
         stage.query(stage.dialect.deletion_of_all_but_the_last(key))
     elif found := stage.query(stage.dialect.duplicate_key(key)):
-        values = ", ".join(f"{name}={value}" for name, value in zip(key, found[0], strict=False))
-        what = f"{found[0][-1]} rows of the source have the key {values}"
-        raise WorkFailed(where, what, 'remove them in the transform, or set on_duplicate to "last"')
+        raise WorkFailed(
+            where, _same(key, found[0]), 'remove them in the transform, or set on_duplicate to "last"'
+        )
+
+
+def check_key_forms(
+    stage: Stage, key: Sequence[str], source: Mapping[str, str], target: Target, *, where: str
+) -> None:
+    """Raise `WorkFailed` for keys that differ as text, and are one in the table: an UUID in capitals, and in small letters."""
+    query = stage.dialect.key_in_two_forms(key, source, target)
+    if query is not None and (found := stage.query(query)):
+        raise WorkFailed(where, _same(key, found[0]), "write the key in one form in the transform")
+
+
+def _same(key: Sequence[str], found: tuple[Any, ...]) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in zip(key, found, strict=False))
+    return f"{found[-1]} rows of the source have the key {values}"

@@ -5,6 +5,7 @@ held only for one short transaction: check the columns, delete what gives way, i
 replacement, which shares the table with nobody, may go straight in, where the database can take it so.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,8 @@ import pyarrow as pa
 from batchctl_etl.config.table import OnDuplicate, TableMode
 from batchctl_etl.errors import WorkFailed
 from batchctl_etl.tables.columns import cast_rows, check_columns, table_schema, typeless_columns
-from batchctl_etl.tables.keys import Stage, check_staged_key, key_columns
-from batchctl_etl.tables.statements import NO_TYPE, table_creation
+from batchctl_etl.tables.keys import Stage, check_key_forms, check_staged_key, key_columns
+from batchctl_etl.tables.statements import NO_TYPE, Target, table_creation
 
 
 class Engine(Stage, Protocol):
@@ -128,6 +129,16 @@ def _check_types_known(typeless: frozenset[str], load: TableLoad) -> None:
         raise WorkFailed(load.where, what, "cast it in the transform, or set source.options.types")
 
 
+def _check_numbers(load: TableLoad, engine: Engine, source: Mapping[str, str], target: Target) -> None:
+    """Raise `WorkFailed` for a whole number that a column of fractions would round in silence, such as 2^53 + 1."""
+    for name, kind in source.items():
+        there = target[name][1]
+        query = engine.dialect.changed_number(name, kind, there)
+        if query is not None and (found := engine.query(query)[0][0]) is not None:
+            what = f"column {name!r}: {found} would be another number in a column of type {there}"
+            raise WorkFailed(load.where, what, "round it in the transform, or change the table's type")
+
+
 def _fill(
     load: TableLoad, engine: Engine, *, source: dict[str, str], typeless: frozenset[str], key: tuple[str, ...]
 ) -> Loaded:
@@ -136,6 +147,7 @@ def _fill(
         check_columns(source, existing, where=load.where, typeless=typeless, fits=engine.fits)
         spelled = {name.lower(): (name, kind) for name, kind in existing.items()}
         target = {name: spelled[name.lower()] for name in source}
+        _check_numbers(load, engine, source, target)
         source = {name: NO_TYPE if name in typeless else kind for name, kind in source.items()}
         if load.mode is TableMode.REPLACE:
             engine.query(f"DELETE FROM {dialect.table(load.table)}")
@@ -143,6 +155,7 @@ def _fill(
         _check_types_known(typeless, load)
         engine.query(table_creation(dialect.table(load.table), source))
     if existing and load.mode is TableMode.MERGE:
+        check_key_forms(engine, key, source, target, where=load.where)
         for statement in dialect.merge_of_stage(load.table, key, source, target):
             engine.query(statement)
     else:

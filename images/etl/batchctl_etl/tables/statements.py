@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from batchctl_etl.config.table import LEDGER
 
+_FRACTIONS = frozenset({"real", "float", "float(53)", "double", "double precision"})
+"""Types that hold whole numbers of 15 digits, or of 7."""
 NO_TYPE = ""
 """The type of a column without a single value: it goes into a column of any."""
 Target = Mapping[str, tuple[str, str]]
@@ -70,10 +72,35 @@ class Dialect:
         self, table: str, key: Sequence[str], source: Mapping[str, str], target: Target
     ) -> tuple[str, ...]:
         """The statements that let the rows of the stage take the place of those with their keys."""
-        staged = f"SELECT {listed(key)} FROM {self.stage}"
+        staged = f"SELECT {', '.join(self._keys(key, source, target))} FROM {self.stage}"
         there = listed(target[name][0] for name in key)
         deletion = f"DELETE FROM {self.table(table)} WHERE ({there}) IN ({staged})"
         return deletion, self.insertion_of_stage(table, source, target)
+
+    def key_in_two_forms(self, key: Sequence[str], source: Mapping[str, str], target: Target) -> str | None:
+        """SELECT as `duplicate_key`, of keys that only the table's types make the same; `None` if they make none."""
+        keys = self._keys(key, source, target)
+        if keys == [quoted(name) for name in key]:
+            return None
+        texts = ", ".join(f"CAST({name} AS TEXT)" for name in keys)
+        return f"SELECT {texts}, count(*) FROM {self.stage} GROUP BY {', '.join(keys)} HAVING count(*) > 1 LIMIT 1"
+
+    def _keys(self, key: Sequence[str], source: Mapping[str, str], target: Target) -> list[str]:
+        """The stage's key as the table compares it: it knows no two forms of a value, nor blanks at the end of `character(n)`."""
+        kinds = [(name, source[name], target[name][1]) for name in key]
+        return [
+            f"CAST({quoted(name)} AS {there})"
+            if self.is_parsed(kind, there) or there.startswith("character(")
+            else quoted(name)
+            for name, kind, there in kinds
+        ]
+
+    def changed_number(self, name: str, kind: str, there: str) -> str | None:
+        """SELECT a whole number that is another one in a column of fractions; `None` if `there` is no such type."""
+        if "int" not in kind.lower() or there.lower() not in _FRACTIONS:
+            return None
+        back = f"CAST(CAST({quoted(name)} AS {there}) AS BIGINT)"
+        return f"SELECT min({quoted(name)}) FROM {self.stage} WHERE {back} <> {quoted(name)}"
 
     def insertion_of_stage(self, table: str, source: Mapping[str, str], target: Target) -> str:
         """INSERT the stage into the table. `source` maps the stage's columns to their types."""
