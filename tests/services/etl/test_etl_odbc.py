@@ -163,6 +163,15 @@ def test_values_of_every_type(load, etl, database):
         assert (first["z"], first["k"], first["c"]) == (naive, time(1, 2, 3, 456789), table["c"][0].as_py())
 
 
+def test_moments_before_1970_with_a_fraction(load, database):
+    moments = [datetime(*parts, tzinfo=UTC) for parts in [(1969, 12, 31, 23, 59, 59, 999999), (1, 1, 1)]]
+    done = load(pa.table({"i": [1, 2], "z": pa.array(moments, pa.timestamp("us", "UTC"))}))
+    assert done.exit_code == 0, done.stderr
+    texts = [row[1][:26] for row in rows(database, "i, CAST(z AS TEXT)")]
+    assert [text.removesuffix("+00")[:19] for text in texts] == ["1969-12-31 23:59:59", "0001-01-01 00:00:00"]
+    assert texts[0] == "1969-12-31 23:59:59.999999"
+
+
 @pytest.mark.parametrize(
     "query",
     [

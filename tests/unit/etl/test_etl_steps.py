@@ -123,7 +123,11 @@ BAD_CASTS = [
     ("date", {"formats": ["%d/%m/%Y"]}, "31/01/26"),
     ("date", {"formats": ["%d/%m/%Y"]}, "01/31/2026"),
     ("date", {"formats": ["%d/%m/%Y"]}, "31/01/2026 x"),
+    ("date", {}, "0000-01-01"),
     ("time", {}, "25:00"),
+    ("time", {}, "24:00:00"),
+    ("timestamp", {}, "0000-12-31 12:00"),
+    ("timestamptz", {}, "2026-01-31 06:00:00+99:99"),
     ("timestamp", {}, "2026-01-31 06:00:00+02:00"),
     ("timestamptz", {}, "2026-01-31 06:00:00"),
 ]
@@ -140,6 +144,36 @@ def test_a_value_that_is_not_of_its_type_names_file_row_and_column(run, work, ki
     assert f"etl: transform: b.parquet, row 2: column 'x': '{text}' is not of type {kind}" in done.stderr
     assert done.stderr.rstrip().endswith('or set on_error to "quarantine" or "null"')
     assert (work / "out.parquet").read_text() == "old"
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+@pytest.mark.parametrize(
+    ("where", "kept"),
+    [
+        ("f > 1", [2, 4, 5]),
+        ("NOT f <= 1", [2, 4, 5]),
+        ("g >= 1 AND f > 1", [2, 4, 5]),
+        ("f IN (0, 1)", [1, 3]),
+        ("f = 'nan'", [2, 5]),
+    ],
+)
+def test_nan_and_zeros_are_compared_by_duckdb_alone(rows, work, kind, where, kept):
+    """NaN is the greatest number, and -0 is 0: as after any other step."""
+    nan = float("nan")
+    table = pa.table(
+        {"i": list(range(1, 7)), "f": pa.array([1, nan, -0.0, float("inf"), nan, None], kind), "g": [1] * 6}
+    )
+    pq.write_table(table, work / "in.parquet")
+    inputs = {"t": {"url": "in.parquet"}}
+    for before in ([], [{"type": "sort", "by": ["i"]}, {"type": "sql", "query": "FROM rows LIMIT 9"}]):
+        found = rows([*before, {"type": "filter", "where": where}], inputs=inputs)
+        assert sorted(row["i"] for row in found) == kept
+    assert pq.read_schema(work / "out.parquet").field("f").type == kind
+    other = pa.table({"f": pa.array([0, nan], kind)})
+    pq.write_table(other, work / "other.parquet")
+    inputs["o"] = {"url": "other.parquet"}
+    found = rows([{"type": "join", "input": "o", "on": ["f"]}], inputs=inputs, start="t")
+    assert sorted(row["i"] for row in found) == [2, 3, 5]
 
 
 def test_rows_that_do_not_cast_go_to_the_quarantine_or_lose_the_value(rows, run, work):

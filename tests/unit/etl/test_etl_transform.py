@@ -94,6 +94,14 @@ def test_an_empty_field_is_no_value_and_an_empty_text_is_text(etl, tmp_path):
     assert (tmp_path / "work/out/b.csv").read_text() == '"a","b"\n"x",1\n,\n"",2\n"NA",3\n'
 
 
+def test_a_moment_that_json_has_no_text_for_names_the_column(etl, tmp_path):
+    work = tmp_path / "work"
+    (work / "a.csv").write_text("n\n1\n")
+    done = etl("transform", _config("SELECT n, DATE '0044-03-15 (BC)' AS ides FROM input", "a.csv"))
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "x.jsonl: cannot be written as jsonl: column 'ides': " in done.stderr
+
+
 def test_values_keep_their_meaning_in_jsonl(etl, tmp_path):
     (tmp_path / "work/a.csv").write_text("a\n1\n")
     sql = """SELECT DATE '2026-01-31' AS d, TIMESTAMP '2026-01-31 06:00:00.5' AS t, 12.50::decimal(9,2) AS p,

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from batchctl_etl.config.odbc import SqlDialect
+from batchctl_etl.odbc.moments import is_zoned, zoned_text
 from batchctl_etl.odbc.mssql import SqlServer
 from batchctl_etl.odbc.row_number import ROW
 from batchctl_etl.postgres import types as postgres_types
@@ -82,7 +83,7 @@ class Postgres:
         return pa.schema([field.with_type(_carried(field.type)) for field in schema])
 
     def stored(self, column: pa.Array, kind: pa.DataType) -> pa.Array:
-        return column.cast(kind)
+        return zoned_text(column) if is_zoned(column.type) else column.cast(kind)
 
     def waiting_for_others(self, table: str) -> list[str]:
         name = f"batchctl-etl {self.schema}.{table}".replace("'", "''")
@@ -139,6 +140,8 @@ class Sqlite:
 
 def _carried(kind: pa.DataType) -> pa.DataType:
     """The type in which a value goes to the driver unchanged."""
+    if is_zoned(kind):
+        return pa.string()
     return pa.decimal128(20, 0) if kinds.is_uint64(kind) else pa.int64() if kinds.is_uint32(kind) else kind
 
 

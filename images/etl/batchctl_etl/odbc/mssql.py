@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from batchctl_etl.config.table import LEDGER
+from batchctl_etl.odbc.moments import is_zoned, zoned_text
 from batchctl_etl.odbc.row_number import ROW
 from batchctl_etl.tables.statements import Dialect, Target, listed, quoted, table_creation
 
@@ -95,10 +96,15 @@ class SqlServer:
 
     def stored_schema(self, schema: pa.Schema) -> pa.Schema:
         carried = {pa.uint64(): pa.decimal128(20, 0), pa.uint32(): pa.int64(), pa.uint16(): pa.int32()}
-        return pa.schema([field.with_type(carried.get(field.type, field.type)) for field in schema])
+        return pa.schema(
+            [
+                field.with_type(pa.string() if is_zoned(field.type) else carried.get(field.type, field.type))
+                for field in schema
+            ]
+        )
 
     def stored(self, column: pa.Array, kind: pa.DataType) -> pa.Array:
-        return column.cast(kind)
+        return zoned_text(column) if is_zoned(column.type) else column.cast(kind)
 
     def waiting_for_others(self, table: str) -> list[str]:
         name = f"batchctl-etl {self.schema}.{table}"[:255].replace("'", "''")

@@ -24,12 +24,15 @@ _SQL_TYPES = {
     "timestamptz": "TIMESTAMP WITH TIME ZONE",
     "interval": "INTERVAL",
 }
-_DATE, _CLOCK = r"\d{4}-\d{2}-\d{2}", r"\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+_YEAR = r"(\d{3}[1-9]|\d{2}[1-9]\d|\d[1-9]\d{2}|[1-9]\d{3})"
+"""Any but 0, which was a year before."""
+_HOUR, _MINUTES = r"([01]\d|2[0-3])", r":\d{2}(:\d{2}(\.\d{1,6})?)?"
+_DATE, _CLOCK = rf"{_YEAR}-\d{{2}}-\d{{2}}", rf"\d{{2}}{_MINUTES}"
 _ISO = {
     "date": _DATE,
-    "time": _CLOCK,
+    "time": rf"{_HOUR}{_MINUTES}",
     "timestamp": f"{_DATE}([ T]{_CLOCK})?",
-    "timestamptz": rf"{_DATE}[ T]{_CLOCK} ?(Z|[+-]\d{{2}}(:?\d{{2}})?)",
+    "timestamptz": rf"{_DATE}[ T]{_CLOCK} ?(Z|[+-]{_HOUR}(:?[0-5]\d)?)",
 }
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from batchctl_etl.errors import EtlError, WorkFailed
 from batchctl_etl.readers.source import OpenRows
+from batchctl_etl.tables.statements import quoted
 from batchctl_etl.transforms.names import check_names
 
 BATCH_ROWS = 65_536
@@ -45,10 +46,7 @@ def select(
             views = {name: View(open_rows) for name, open_rows in inputs.items()}
             with _translated(views):
                 for name, view in views.items():
-                    connection.register(
-                        name, view
-                    )  # Asks for the schema: every input is opened, used or not.
-                    _check_case(name, view.names)
+                    _register(connection, name, view)
                 connection.execute(_SETTINGS)
                 text = sql if isinstance(sql, str) else sql(lambda query: _columns(connection, query, views))
                 reader = _relation(connection, text).to_arrow_reader(BATCH_ROWS)
@@ -81,6 +79,11 @@ class View:
         """Of its columns, once it has been asked for its schema."""
         return self._schema.names if self._schema is not None else []
 
+    @property
+    def fractions(self) -> list[str]:
+        """Those of its columns that hold floating-point numbers, as `names`."""
+        return [field.name for field in self._schema or () if pa.types.is_floating(field.type)]
+
     def _opened(self) -> pa.RecordBatchReader:
         reader, self._unread = self._unread, None
         if reader is not None:
@@ -102,6 +105,19 @@ class View:
         except EtlError as error:
             self.failure = error
             raise
+
+
+def _register(connection: duckdb.DuckDBPyConnection, name: str, view: View) -> None:
+    """Let SQL see `view` as `name`. Conditions on fractions stay with DuckDB: it would let Arrow check those that it can,
+    and to Arrow NaN is greater than nothing, and 0 is not in a list with -0."""
+    connection.register(name, view)  # Asks for the schema: every input is opened, used or not.
+    _check_case(name, view.names)
+    if view.fractions:
+        stream = f"the stream of {name}"
+        connection.register(stream, view)
+        columns = ", ".join(f"{quoted(column)} * 1 AS {quoted(column)}" for column in view.fractions)
+        rows = f"SELECT * REPLACE ({columns}) FROM {quoted(stream)}"
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {rows}")
 
 
 def _check_case(view: str, names: list[str]) -> None:

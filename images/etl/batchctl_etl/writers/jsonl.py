@@ -20,9 +20,22 @@ def write_jsonl(reader: pa.RecordBatchReader, stream: SinkStream) -> int:
     rows = 0
     for batch in reader:
         for start in range(0, batch.num_rows, SLICE_ROWS):
-            stream.write(json_lines(batch.slice(start, SLICE_ROWS).to_pylist()))
+            stream.write(json_lines(_objects(batch.slice(start, SLICE_ROWS))))
         rows += batch.num_rows
     return rows
+
+
+def _objects(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    try:
+        objects: list[dict[str, Any]] = batch.to_pylist()
+    except (OverflowError, ValueError):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.to_pylist()
+            except (OverflowError, ValueError) as error:  # A moment outside of the years 1 to 9999.
+                raise TypeError(f"column {name!r}: {error}") from error
+        raise
+    return objects
 
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
