@@ -32,7 +32,7 @@ class WorkFailed(EtlError):
     """`where: what; remedy` on one line. The destination is unchanged."""
 
     def __init__(self, where: str, what: str, remedy: str = "") -> None:
-        what = " ".join(what.split())
+        what, remedy = " ".join(what.split()), " ".join(remedy.split())
         super().__init__([f"{where}: {what}; {remedy}" if remedy else f"{where}: {what}"])
 
 

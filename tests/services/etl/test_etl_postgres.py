@@ -138,6 +138,16 @@ def test_a_column_of_nulls_alone_keeps_its_rows(db):
     assert db.back("SELECT 1 AS x WHERE false").schema.field("x").type == pa.int32()
 
 
+@pytest.mark.parametrize("text", ["\ufeff", "\ufeffabc", "\ufeff\ufeff"])
+def test_a_mark_of_utf_8_in_the_first_value_is_text(db, text):
+    assert db.back(f"SELECT '{text}' AS a, 1 AS b UNION ALL SELECT 'x', 2")["a"].to_pylist() == [text, "x"]
+
+
+def test_an_error_is_one_line_whatever_the_column_is_called(db):
+    done = db.read('SELECT 1.5 AS "a\nb"')
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+
+
 def test_many_rows_stream(db):
     query = "SELECT i, 'text ' || i AS s, i * 1.5::float8 AS f FROM generate_series(1, 200000) AS i;"
     done = db.read(query, "SELECT count(*) AS c, sum(i)::BIGINT AS s, max(f) AS f FROM input", "out.jsonl")

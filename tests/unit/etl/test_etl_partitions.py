@@ -57,6 +57,22 @@ def test_each_value_has_its_folder_and_is_read_back(etl, mode):
     assert _read(etl) == ODD
 
 
+def test_texts_and_bytes_of_another_layout(etl):
+    """As newer libraries write them into the file's own description of its types."""
+    table = pa.table(
+        {
+            "k": pa.array(["a", "b"], pa.string_view()),
+            "s": pa.array(["x", None], pa.string_view()),
+            "b": pa.array([b"\xff", None], pa.binary_view()),
+        }
+    )
+    pq.write_table(table, "in.parquet")
+    done = etl("load", {"source": {"url": "in.parquet"}, "sink": _sink(partition_by=["k"])})
+    assert done.exit_code == 0, done.stderr
+    assert pq.read_table("lake/k=a")["s"].to_pylist() == ["x"]
+    assert pq.read_schema(next(Path("lake/k=a").iterdir())).types == [pa.string(), pa.binary()]
+
+
 def test_replace_leaves_these_rows_only(etl):
     _load(etl, ODD, _sink(), run="r1")
     _load(etl, ODD[1:2], _sink(), run="r2")

@@ -4,6 +4,7 @@ The protocol sends one row at a time. They are taken from libpq in a tight loop 
 megabyte at a time: the driver's own loop costs four times as much.
 """
 
+import codecs
 import io
 import queue
 import select
@@ -73,7 +74,9 @@ class CopyFile(io.RawIOBase):
             with postgres_errors(self._where):
                 raise piece
         self._ended = not piece
-        self._held = memoryview(piece)
+        # Arrow takes a mark of UTF-8 off the beginning; here it is a value's.
+        marked = self.count == 0 and piece.startswith(codecs.BOM_UTF8)
+        self._held = memoryview(codecs.BOM_UTF8 + piece if marked else piece)
         self.count += len(piece)
 
     def _run(self) -> None:
