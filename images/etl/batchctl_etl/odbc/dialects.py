@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from batchctl_etl.config.odbc import SqlDialect
@@ -83,6 +84,8 @@ class Postgres:
         return pa.schema([field.with_type(_carried(field.type)) for field in schema])
 
     def stored(self, column: pa.Array, kind: pa.DataType) -> pa.Array:
+        if kinds.is_string(kind) and pc.any(pc.match_substring(column.cast(kind), "\0")).as_py():
+            raise pa.ArrowInvalid("a text holds a zero byte, where PostgreSQL's driver would end it")
         return zoned_text(column) if is_zoned(column.type) else column.cast(kind)
 
     def waiting_for_others(self, table: str) -> list[str]:
@@ -118,7 +121,9 @@ class Sqlite:
         return table_creation("temp.stage", columns)
 
     def declared_type(self, kind: pa.DataType) -> str | None:
-        return sqlite_types.declared_type(kind)
+        # Its driver takes bytes to be as many as those of a row before.
+        is_bytes = kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_fixed_size_binary(kind)
+        return None if is_bytes else sqlite_types.declared_type(kind)
 
     def stored_schema(self, schema: pa.Schema) -> pa.Schema:
         return pa.schema([field.with_type(_kept_by_sqlite(field.type)) for field in schema])
@@ -142,6 +147,8 @@ def _carried(kind: pa.DataType) -> pa.DataType:
     """The type in which a value goes to the driver unchanged."""
     if is_zoned(kind):
         return pa.string()
+    if kinds.is_large_binary(kind):
+        return pa.binary()
     return pa.decimal128(20, 0) if kinds.is_uint64(kind) else pa.int64() if kinds.is_uint32(kind) else kind
 
 
