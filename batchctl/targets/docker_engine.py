@@ -35,6 +35,10 @@ _KNOCK_SECONDS = 10
 _SILENCE_SECONDS = 600
 """A registry may take minutes to take over a large layer, and the engine says nothing while it does."""
 
+_TRIES = 3
+_GONE_MEANWHILE = re.compile(r"(unable to find image|No such image:|unknown parent image ID) \"?sha256:")
+"""The engine looks through the images that it has for a step that it can take over, and stumbles over any that is removed
+at that moment, whosever it is."""
 _HEREDOC = re.compile(r"<<-?[\"']?[A-Za-z_]")
 _BUILDKIT_HINT = "the engine's classic builder builds it: no RUN --mount, no COPY --chmod, no heredocs"
 _BASE_HINT = (
@@ -163,6 +167,16 @@ class Engine:
 
     def _built(self, doing: str, context: BuildContext, show: Show, asked: Mapping[str, Any]) -> Reader:
         """What the engine told of the build that is `asked` for. Raises StreamFailed, and SpecError for a bad Dockerfile."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._tried(doing, context, show, asked)
+            except StreamFailed as failure:
+                if not _GONE_MEANWHILE.search(failure.message):
+                    raise
+                show(LogLine(text=f"{failure.message}: somebody has removed it meanwhile; building again"))
+        return self._tried(doing, context, show, asked)
+
+    def _tried(self, doing: str, context: BuildContext, show: Show, asked: Mapping[str, Any]) -> Reader:
         from docker.errors import APIError
 
         asked["fileobj"].seek(0)

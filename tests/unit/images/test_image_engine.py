@@ -109,6 +109,31 @@ def test_the_stages_of_a_build_are_where_they_ended() -> None:
     assert reader.stages == ["bbbbbbbbbbbb", "dddddddddddd"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        f'unable to find image "{DIGEST}"',
+        f"No such image: {DIGEST}",
+        f"unknown parent image ID {DIGEST}",
+    ],
+)
+def test_an_image_that_somebody_removes_while_the_engine_looks_at_it(
+    engine_says: Any, context: BuildContext, message: str
+) -> None:
+    gone = stream({"errorDetail": {"message": message}, "error": message})
+    server = engine_says({"/build": [gone, gone, stream({"aux": {"ID": DIGEST}})]})
+    made, events = build(context)
+    assert made == DIGEST
+    assert [event.text for event in events] == [
+        f"{message}: somebody has removed it meanwhile; building again"
+    ] * 2
+    bodies = [one.body for one in server.asked if "/build" in one.path]
+    assert bodies == bodies[:1] * 3, "the whole context each time"
+    engine_says({"/build": gone})
+    with pytest.raises(TargetError, match=DIGEST):
+        build(context)
+
+
 def test_a_stage_that_cannot_be_labelled_does_no_harm(engine_says: Any, context: BuildContext) -> None:
     told = [
         {"stream": text} for text in ("Step 1/3 : FROM x\n", "Step 2/3 : RUN y\n", " ---> bbbbbbbbbbbb\n")
