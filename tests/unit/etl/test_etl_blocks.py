@@ -82,6 +82,58 @@ def test_without_a_header_and_with_names(etl):
     assert (unnamed.column_names, unnamed.num_rows) == (["f0", "f1", "f2"], 40)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("text", ["x", '"y"'], ids=["plain", "quoted"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_empty_line_of_one_column_is_a_row_without_a_value(etl, end, text, encoding):
+    body = (end * 2 + "s" + end * 2 + (text + end * 3) * 60).encode(encoding)
+    options = {} if encoding == "utf-8-sig" else {"encoding": encoding}
+    value = text.strip('"')
+    assert transform(etl, "x.csv", body, **options)["s"].to_pylist() == [None] + [value, None, None] * 60
+    bare = transform(etl, "x.csv", body, **options, header=False, columns=["s"])
+    assert bare["s"].to_pylist() == [None, None, "s", None] + [value, None, None] * 60
+
+
+def test_one_column_goes_through_a_file_and_back(etl):
+    values = [None, "", "x", None, *["y", None] * 60]
+    pq.write_table(pa.table({"s": values}), "in.parquet")
+    config = {"input": {"url": "in.parquet"}, "sql": "FROM input", "sink": {"url": "back.csv"}}
+    assert etl("transform", config).exit_code == 0
+    assert transform(etl, "x.csv", Path("back.csv").read_bytes())["s"].to_pylist() == values
+
+
+def test_the_row_of_an_error_counts_the_empty_lines_of_one_column(etl):
+    Path("x.csv").write_bytes(b"\n\ni\n\n1\n\nx\n")
+    config = {"input": {"url": "x.csv", "options": {"types": {"i": "int64"}}}, "sql": "FROM input"}
+    assert "x.csv, row 4: column 'i'" in etl("transform", config | {"sink": {"url": "o.parquet"}}).stderr
+
+
+@pytest.mark.parametrize("before", ["", "\n", "\r\n\r\n"])
+@pytest.mark.parametrize("after", ["", "\n", "\r"])
+@pytest.mark.parametrize("header", ["a", '"a"', "a,b", '"a","b"'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_a_header_is_enough(etl, before, header, after, encoding):
+    found = transform(etl, "x.csv", (before + header + after).encode(encoding), encoding=encoding)
+    assert (found.column_names, found.num_rows) == (header.replace('"', "").split(","), 0)
+
+
+def test_one_row_without_the_end_of_its_line(etl):
+    assert transform(etl, "x.csv", b"1,x", header=False).to_pylist() == [{"f0": 1, "f1": "x"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_no_value_at_the_end_of_a_file_after_a_quoted_one(etl, encoding):
+    found = transform(etl, "x.csv", 'i,s,n\n1,x,2\n1,"x",'.encode(encoding), encoding=encoding)
+    assert found.to_pylist() == [{"i": 1, "s": "x", "n": 2}, {"i": 1, "s": "x", "n": None}]
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_line_end_of_windows_in_quotes_where_a_block_ends(etl, monkeypatch, shift):
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
+    body = b"s\n" + b"x" * (shift + 1) + b"\n" + b'"y\r\n"\n' * 200
+    assert transform(etl, "x.csv", body)["s"].to_pylist()[1:] == ["y\r\n"] * 200
+
+
 def test_json_lines(etl):
     body = b"".join(b'{"i": %d, "s": "a\\n%d", "o": {"x": [%d]}}\n' % (i, i, i) for i in range(60))
     found = transform(etl, "x.jsonl", BOM + body + b"\n" * 200 + b'{"i": 60}')

@@ -93,10 +93,29 @@ def _rows(content: io.BufferedReader, options: Options) -> Iterator[list[str]]:
     before = csv.field_size_limit(_LONGEST_ROW)
     try:
         lines = csv.reader(_lines(text), delimiter=options.delimiter, quotechar=options.quote)
-        yield from (row for row in lines if row)
+        yield from _counted(lines, options)
     finally:
         csv.field_size_limit(before)
         text.detach()
+
+
+def _counted(lines: Iterator[list[str]], options: Options) -> Iterator[list[str]]:
+    """Empty lines are rows where there is one column, but for those before the header."""
+    before = 0
+    for row in lines:
+        if row:
+            break
+        before += 1
+    else:
+        return
+    if len(options.columns or row) != 1:
+        yield row
+        yield from (row for row in lines if row)
+        return
+    if not options.header:
+        yield from ([""] for _ in range(before))
+    yield row
+    yield from (row or [""] for row in lines)
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
