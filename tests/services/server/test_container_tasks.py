@@ -130,7 +130,8 @@ def test_an_image_s_entrypoint_and_command(story: Story, engine: docker.DockerCl
             assert story.done(f"e{number}").exit_code == 0
             assert story.text(f"e{number}") == expected
     finally:
-        wait_for(lambda: not engine.containers.list(all=True, filters={"ancestor": str(image.id)}))
+        mine = {"ancestor": str(image.id)}
+        wait_for(lambda: not engine.containers.list(all=True, filters=mine, ignore_removed=True))
         engine.images.remove(str(image.id), force=True)
 
 
