@@ -12,13 +12,11 @@ _NUMBERED = {
     "standard_a7": 8, "standard_a8": 8, "standard_a9": 16, "standard_a10": 8, "standard_a11": 16,
 }  # fmt: skip
 _OLD_D = {1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 11: 2, 12: 4, 13: 8, 14: 16, 15: 20}
-_OLD_D_NAME = re.compile(r"standard_ds?(\d+)(?:_v2)?(?:_promo)?")
+_OLD_D_NAME = re.compile(r"standard_d(s?)(\d+)(?:_v2)?(?:_promo)?")
 _NAME = re.compile(r"standard_[a-z]+(\d+)")
-_FAMILY = re.compile(r"standard_([a-z]+)\d+(?:-\d+)?([a-z]*)_v\d+")
+_FAMILY = re.compile(r"standard_([a-z]+)\d+(?:-\d+)?([a-z]*)_v(\d+)")
 _GIB_PER_CORE = {"a": 2, "d": 4, "dc": 4, "e": 8, "ec": 8, "f": 2, "l": 8}
 """Families whose sizes have a fixed memory for each core; D with an `l` (Standard_D2ls_v5) has 2, A with an `m` 8."""
-_SERIES = re.compile(r"standard_([a-z]+)\d+(?:-\d+)?([a-z]*)_v(\d+)")
-_OLD_DISK = re.compile(r"standard_d(s?)(\d+)(?:_v2)?(?:_promo)?")
 _DISK_PER_CORE: dict[tuple[str, str, int], float] = {
     ("a", "", 2): 10, ("a", "m", 2): 10, ("d", "", 3): 25, ("d", "s", 3): 8, ("e", "", 3): 25, ("e", "s", 3): 16,
     ("f", "s", 2): 8,
@@ -31,8 +29,8 @@ def known_cores(vm_size: str) -> int | None:
     name = vm_size.lower()
     if name in _NUMBERED:
         return _NUMBERED[name]
-    if (old := _OLD_D_NAME.fullmatch(name)) and int(old[1]) in _OLD_D:
-        return _OLD_D[int(old[1])]
+    if (old := _OLD_D_NAME.fullmatch(name)) and int(old[2]) in _OLD_D:
+        return _OLD_D[int(old[2])]
     match = _NAME.match(name)
     return int(match[1]) if match and int(match[1]) > 0 else None
 
@@ -62,9 +60,9 @@ def known_disk(vm_size: str) -> int | None:
     name = vm_size.lower()
     cores = known_cores(name)
     per_core: float | None = None
-    if old := _OLD_DISK.fullmatch(name):
+    if old := _OLD_D_NAME.fullmatch(name):
         per_core = 50 if not old[1] else 14 if int(old[2]) > 10 else 7
-    elif match := _SERIES.fullmatch(name):
+    elif match := _FAMILY.fullmatch(name):
         family, features, version = match[1], match[2], int(match[3])
         per_core = _DISK_PER_CORE.get((family, features, version))
         if family in ("d", "e") and version in (4, 5) and "d" in features:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from batchctl_etl.config.table import LEDGER
 
 _FRACTIONS = frozenset({"real", "float", "float(53)", "double", "double precision"})
-"""Types that hold whole numbers of 15 digits, or of 7."""
+"""Floating-point types: whole numbers from 2^53 on, or from 2^24 on, are rounded."""
 NO_TYPE = ""
 """The type of a column without a single value: it goes into a column of any."""
 Target = Mapping[str, tuple[str, str]]

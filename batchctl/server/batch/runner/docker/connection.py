@@ -21,6 +21,8 @@ _CLOSE_SECONDS = 2.0
 _ANSWER_SECONDS = 120
 _LONGEST_POOL = 64
 _NO_STORE = 401
+_LIMITS_LAYERS = ("btrfs", "zfs")
+"""Storage drivers that limit a container's own layer. Overlay does on XFS with project quotas, which no engine tells."""
 
 
 class EngineLost(Exception):
@@ -122,10 +124,6 @@ def _client() -> "APIClient":
     return docker.APIClient(
         version="auto", timeout=_ANSWER_SECONDS, max_pool_size=_LONGEST_POOL, **kwargs_from_env()
     )
-
-
-_LIMITS_LAYERS = ("btrfs", "zfs")
-"""Storage drivers that limit a container's own layer. Overlay does on XFS with project quotas, which no engine tells."""
 
 
 def _capacity(api: "APIClient") -> Capacity:
