@@ -84,7 +84,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) /
 def test_memory_is_bounded(container, lake):
     """400 MB there and back; about 45 MB are the interpreter's and the SDK's own."""
     arguments = [sys.executable, "-c", MEMORY, f"{lake}/big.bin"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
     assert int(done.stdout) < 260
 
 
@@ -102,7 +102,7 @@ def test_a_large_file_of_the_web_becomes_a_blob_in_little_memory(container, lake
     with far_away(tmp_path / "x.bin") as url:
         config = json.dumps({"source": {"type": "http", "url": url}, "sink": {"url": f"{lake}/x.bin"}})
         arguments = [sys.executable, "-c", FROM_THE_WEB, config]
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
     assert blobs(container) == {"x.bin": body}
     assert int(done.stdout.splitlines()[-1]) <= 150
 
