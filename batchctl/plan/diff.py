@@ -19,7 +19,7 @@ from batchctl.plan.compile import (
 from batchctl.plan.expand import Run
 from batchctl.plan.order import in_order
 from batchctl.plan.pipeline import METADATA_DIGEST, METADATA_PIPELINE, Pipeline, metadata_of
-from batchctl.schedule import Recurrence, Window, firings, occurrences
+from batchctl.schedule import Recurrence, Window, covers
 from batchctl.spec.model import parse_iso_duration
 
 _IN_PLACE = frozenset(
@@ -226,8 +226,7 @@ def _still_covers(pipeline: Pipeline, desired: Desired, current: list[dict[str, 
         return False
     end = min(bounded) if bounded else start + _UNBOUNDED_LOOK
     window = Window(start=start, end=end)
-    wanted = occurrences(schedule.line, schedule.zone, schedule.dst_rule, window)
-    return list(firings([recurrence_of(s) for s in current], window)) == list(wanted)
+    return covers(map(recurrence_of, current), schedule.line, schedule.zone, schedule.dst_rule, window)
 
 
 def recurrence_of(body: Mapping[str, Any]) -> Recurrence:

@@ -9,17 +9,18 @@ recurrences.
 from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from zoneinfo import ZoneInfo
 
 from batchctl.errors import Refused
 from batchctl.schedule.cron import Cron
 from batchctl.schedule.dst import Dst
 from batchctl.schedule.endless import endless_cover
-from batchctl.schedule.occurrence import occurrence_minutes, occurrences
+from batchctl.schedule.occurrence import occurrence_minutes
 from batchctl.schedule.offsets import DAY, stretches
 from batchctl.schedule.progressions import Cover, Progression, smallest_cover
-from batchctl.schedule.recurrence import Decomposition, Recurrence, firings
+from batchctl.schedule.recurrence import Decomposition, Recurrence, firing_minutes
 from batchctl.schedule.window import Window, instant, minute_ceil
 from batchctl.schedule.zones import TZDATA_VERSION
 
@@ -31,6 +32,7 @@ _COUNTED = 100
 """Up to so many schedules a refusal says the number."""
 
 
+@lru_cache(maxsize=256)  # pipelines of one line ask for the same, and so does whoever plans again
 def decompose(cron: Cron, timezone: ZoneInfo, dst: Dst, *, after: datetime, budget: int = 8) -> Decomposition:
     """At most `budget` recurrences, none before `after`, that together fire exactly when the line does.
 
@@ -81,7 +83,10 @@ def covers(
     recurrences: Iterable[Recurrence], cron: Cron, timezone: ZoneInfo, dst: Dst, window: Window
 ) -> bool:
     """Whether the recurrences fire in `window` exactly when the line does, and never twice at once."""
-    return firings(recurrences, window) == occurrences(cron, timezone, dst, window)
+    minutes = window.minutes
+    wanted = occurrence_minutes(cron, timezone, dst, minutes.start, minutes.stop)
+    fired = [firing_minutes(recurrence, window) for recurrence in recurrences]
+    return None not in fired and sorted(chain.from_iterable(filter(None, fired))) == list(wanted)
 
 
 def _cover(minutes: list[int], seams: list[int], end: int, limit: int) -> Cover:

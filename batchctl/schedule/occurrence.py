@@ -74,7 +74,7 @@ def _by_day(cron: Cron, timezone: ZoneInfo, dst: Dst, first: int, end: int) -> I
         # Clocks put back over midnight make a day begin before the one before it has ended.
         done = bisect_left(waiting, fired[0])
         yield _within(waiting[:done], first, end)
-        waiting = sorted({*waiting[done:], *fired})
+        waiting = sorted({*waiting[done:], *fired}) if done < len(waiting) else fired
     yield _within(waiting, first, end)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from batchctl.schedule.window import Window, as_utc
+from batchctl.schedule.window import Window, as_utc, minute_ceil, minute_floor
+
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,20 @@ def firings(recurrences: Recurrence | Iterable[Recurrence], window: Window) -> l
     if isinstance(recurrences, Recurrence):
         recurrences = (recurrences,)
     return sorted(at for recurrence in recurrences for at in _firings(recurrence, window))
+
+
+def firing_minutes(recurrence: Recurrence, window: Window) -> range | None:
+    """The `firings` of one recurrence as minutes since 1970, at once; None if it does not keep to whole minutes."""
+    start, interval = recurrence.start, recurrence.interval or _MINUTE
+    if start.second or start.microsecond or interval % _MINUTE:
+        return None
+    until = window.end if recurrence.end is None else min(window.end, recurrence.end + timedelta.resolution)
+    if start >= until:
+        return range(0)
+    first, step = minute_floor(start), interval // _MINUTE
+    end = first + 1 if recurrence.interval is None else minute_ceil(until)
+    skipped = max(0, -((first - window.minutes.start) // step))
+    return range(first + skipped * step, end, step)
 
 
 def _firings(recurrence: Recurrence, window: Window) -> list[datetime]:

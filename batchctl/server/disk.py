@@ -6,11 +6,12 @@ file beside the store is then given up piece by piece.
 
 import errno
 import os
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+
+import apsw
 
 from batchctl.errors import TargetError
 
@@ -23,7 +24,6 @@ _PIECE_BYTES = BALLAST_BYTES // 16
 Answer = TypeVar("Answer")
 
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 def has_room(path: Path, *, beyond: int = 0) -> bool:
@@ -48,9 +48,9 @@ def disk_full(state: Path) -> TargetError:
 
 def is_full(problem: BaseException) -> bool:
     """Does this error of SQLite or of the system say that the disk is full? (SQLite also says "disk I/O error".)"""
-    if isinstance(problem, sqlite3.Error):
-        return getattr(problem, "sqlite_errorcode", 0) & 0xFF in _FULL_CODES
-    return isinstance(problem, OSError) and problem.errno in FULL_ERRNOS
+    if isinstance(problem, OSError):
+        return problem.errno in FULL_ERRNOS
+    return isinstance(problem, (apsw.FullError, apsw.IOError))
 
 
 class Ballast:
@@ -85,7 +85,7 @@ class Ballast:
         while True:
             try:
                 return change()
-            except (sqlite3.OperationalError, OSError) as problem:
+            except (apsw.Error, OSError) as problem:
                 if not is_full(problem) or not self.give():
                     raise
 

@@ -6,7 +6,6 @@ It binds the loopback address only.
 
 import asyncio
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import apsw
 import uvicorn
 
 from batchctl.errors import TargetError
@@ -155,7 +155,7 @@ class LocalServer:
                 stack.callback(store.close)
                 asyncio.run(self._serve(state, listener, store, ballast))
                 ballast.remove()
-        except (sqlite3.OperationalError, OSError) as problem:
+        except (apsw.Error, OSError) as problem:
             self._failure = disk_full(self.state) if is_full(problem) else problem
         except BaseException as problem:  # noqa: BLE001 - handed to the thread that called start()
             self._failure = problem
@@ -166,9 +166,7 @@ class LocalServer:
         state.nodes.mkdir(exist_ok=True)
         try:
             store = Store(state.store)
-        except sqlite3.OperationalError:
-            raise  # the disk: told by whoever called
-        except (StoreVersionError, sqlite3.DatabaseError) as problem:
+        except (StoreVersionError, apsw.NotADBError, apsw.CorruptError) as problem:
             raise TargetError(
                 f"{state.root}: {problem}", hint="batchctl local reset", code="StoreUnreadable"
             ) from None

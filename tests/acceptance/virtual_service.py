@@ -1,6 +1,7 @@
 """The local service without sockets, processes and real time: its own handlers and scheduler on a store in memory.
 
-The clock jumps from one wake of the scheduler to the next, and whatever is started ends at once with exit code 0.
+The clock jumps from one wake of the scheduler to the next. What was started runs until the next thing happens, whatever
+that is, and ends then with exit code 0: so a job may be active up to the moment at which its schedule makes the next one.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from batchctl.server.batch.scheduler.runs import end_run
 from batchctl.server.batch.store import Store
 from batchctl.targets.batch import Batch
 
+_SUCCESS = Ending(exit_code=0)
+
 
 class VirtualService:
     """`now` is the time there; `started` counts the processes there would have been."""
@@ -28,6 +31,7 @@ class VirtualService:
         self.store.do("PRAGMA journal_mode = OFF")
         self.now = now
         self.started = 0
+        self._running: list[StartRun] = []
 
     def request(
         self, handler: Handler, body: Any = None, query: Mapping[str, str] | None = None, **params: str
@@ -39,32 +43,27 @@ class VirtualService:
         )  # fmt: skip
         with self.store.transaction():
             reply = handler(call)
-        self.settle()
+            self._round()
         return reply.body
 
     def run_until(self, end: datetime) -> None:
         """Let the time pass until `end`."""
-        while (wake := next_wake(self.store, self.now)) is not None and wake <= end:
-            assert wake >= self.now, "the scheduler wants to wake in the past"
-            self.now = wake
-            self.settle()
-        self.now = end
-
-    def settle(self) -> None:
-        """One round of the service after the other, as long as there is something to start."""
-        starts = self._round([])
-        while starts:
-            starts = self._round(starts)
-
-    def _round(self, ended: list[StartRun]) -> list[StartRun]:
-        effects: list[Effect] = []
         with self.store.transaction():
-            for start in ended:
-                effects += end_run(self.store, start.run, Ending(exit_code=0), self.now)
-            effects += tick(self.store, self.now)
-        starts = [effect for effect in effects if isinstance(effect, StartRun)]
-        self.started += len(starts)
-        return starts
+            while (wake := next_wake(self.store, self.now)) is not None and wake <= end:
+                assert wake >= self.now, "the scheduler wants to wake in the past"
+                self.now = wake
+                self._round()
+            self.now = end
+            self._round()
+
+    def _round(self) -> None:
+        """What runs ends, and the scheduler decides what follows."""
+        effects: list[Effect] = []
+        for start in self._running:
+            effects += end_run(self.store, start.run, _SUCCESS, self.now)
+        effects += tick(self.store, self.now)
+        self._running = [effect for effect in effects if isinstance(effect, StartRun)]
+        self.started += len(self._running)
 
 
 class VirtualBatch(Batch):

@@ -4,7 +4,6 @@ Every answer is Batch-shaped, errors of the framework too. Nothing here knows a 
 """
 
 import asyncio
-import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from string import printable
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import apsw
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -183,7 +183,7 @@ def _endpoint(service: Service, verbs: dict[str, Operation]) -> Callable[[Reques
                 raise fate.error
         except ServiceError as error:
             return _error_answer(service, request, error, request_id, now)
-        except sqlite3.OperationalError as problem:
+        except apsw.Error as problem:
             if not is_full(problem):
                 raise
             return _error_answer(service, request, _disk_full(), request_id, now)

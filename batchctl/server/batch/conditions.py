@@ -6,7 +6,7 @@ Source: Azure Batch REST, "Specify conditional headers": at most one of them; 30
 from collections.abc import Mapping
 
 from batchctl.server.batch.errors import ServiceError
-from batchctl.server.batch.wire import http_date, parse_http_date, parse_instant
+from batchctl.server.batch.wire import http_date, moment_of, parse_http_date
 
 _HEADERS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
@@ -40,5 +40,5 @@ def _holds(name: str, value: str, etag: str, modified: str) -> bool:
     except ValueError:
         raise ServiceError("InvalidHeaderValue", ("HeaderName", name), ("HeaderValue", value)) from None
     # Headers have whole seconds, so the stored instant is compared by the second.
-    is_newer = parse_instant(modified).replace(microsecond=0) > limit
+    is_newer = moment_of(modified).replace(microsecond=0) > limit
     return is_newer if name == "if-modified-since" else not is_newer

@@ -6,10 +6,11 @@ the decision is committed; their ids are committed right after, so a crash in be
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+
+import apsw
 
 from batchctl.server.batch import scheduler
 from batchctl.server.batch.performer import Performer
@@ -139,13 +140,13 @@ class Engine:
             try:
                 with self._store.transaction():
                     return [*self._decide_containers(ended, prepared), *self._decide(ended, doomed)]
-            except sqlite3.OperationalError as problem:
+            except apsw.Error as problem:
                 self._is_full = self._is_full or is_full(problem)
                 raise
 
         try:
             effects = self._contained(decide)
-        except sqlite3.OperationalError as problem:
+        except apsw.Error as problem:
             if not is_full(problem):
                 raise
             return

@@ -6,23 +6,46 @@ with a next link, when the filter selects few of the rows looked at; so no reque
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
 from batchctl.server.batch.call import Call, Reply
 from batchctl.server.batch.errors import ServiceError, invalid_query
 from batchctl.server.batch.fields import property_type
 from batchctl.server.batch.odata import Expression, FilterError, matches, parse_filter, required_value
+from batchctl.server.batch.store import Collection, Row
 from batchctl.server.batch.wire import Doc, integer
 
 MOST_RESULTS = 1000
 _MOST_ROWS_LOOKED_AT = 5000
 _CHUNK = 500
 _LAST_KEY = 2**63 - 1
+_LAST_CHARACTER = chr(0x10FFFF)
 
-Fetch = Callable[[int, int, str | None], Iterable[tuple[int, Doc]]]
-"""(behind this key, at most so many, state or None) -> (key, document) in ascending order of the key."""
+
+class Page(NamedTuple):
+    """What to fetch: at most `limit` documents behind the key `after`; `state` and `prefix` (of the id, in lower case) are
+    what all that the filter selects have in common, if it is anything: others need not be fetched."""
+
+    after: int
+    limit: int
+    state: str | None
+    prefix: str | None
+
+    def rows(self, rows: Collection, condition: str = "1", values: Sequence[object] = ()) -> list[Row]:
+        """Those of the page that meet the condition."""
+        where, arguments = [condition, "seq > ?"], [*values, self.after]
+        if self.state is not None:
+            where, arguments = [*where, "state = ?"], [*arguments, self.state]
+        if self.prefix is not None:
+            where = [*where, "key >= ?", "key < ?"]
+            arguments = [*arguments, self.prefix, self.prefix + _LAST_CHARACTER]
+        return rows.all(" AND ".join(where), arguments, limit=self.limit)
+
+
+Fetch = Callable[[Page], Iterable[tuple[int, Doc]]]
+"""(key, document) of the page, in ascending order of the key."""
 
 
 def list_reply(call: Call, kind: str, model: str, fetch: Fetch, *, default: int = MOST_RESULTS) -> Reply:
@@ -33,12 +56,12 @@ def list_reply(call: Call, kind: str, model: str, fetch: Fetch, *, default: int 
     expression = _filter(call, model)
     chosen = _selection(call, model)
     limit = _limit(call, default)
-    state = required_value(expression, "state")
+    state, prefix = required_value(expression, "state"), required_value(expression, "id", "startswith")
     found: list[Doc] = []
     key, looked_at, more = _start(call), 0, True
     while more and len(found) < limit and looked_at < _MOST_ROWS_LOOKED_AT:
         size = limit + 1 if expression is None else _CHUNK
-        rows = list(fetch(key, size, state))
+        rows = list(fetch(Page(key, size, state, prefix)))
         more = len(rows) == size
         for row_key, doc in rows:
             if len(found) == limit:

@@ -89,12 +89,12 @@ def matches(expression: Expression, document: Doc) -> bool:
         return False
 
 
-def required_value(expression: Expression | None, name: str) -> str | None:
-    """The one value that property `name` must equal for any match, so that an index can be used; else None."""
+def required_value(expression: Expression | None, name: str, operator: str = "eq") -> str | None:
+    """The text that property `name` must equal, or start with, for any match, so that an index can be used; else None."""
     if isinstance(expression, Combine) and expression.operator == "and":
-        found = (required_value(part, name) for part in expression.parts)
+        found = (required_value(part, name, operator) for part in expression.parts)
         return next((value for value in found if value is not None), None)
-    if isinstance(expression, Compare) and (expression.path, expression.operator) == ((name,), "eq"):
+    if isinstance(expression, Compare) and (expression.path, expression.operator) == ((name,), operator):
         return expression.value if isinstance(expression.value, str) else None
     return None
 

@@ -6,11 +6,12 @@ are written.
 
 import asyncio
 import logging
-import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import apsw
 
 from batchctl.server.batch.runner import folders, leftovers, output_files, resource_files
 from batchctl.server.batch.runner.docker.body import ContainerLaunch
@@ -147,7 +148,7 @@ class Performer:
         try:
             with self._store.transaction():
                 runs.container_started(self._store, run, id)
-        except sqlite3.OperationalError as problem:
+        except apsw.Error as problem:
             if not is_full(problem):
                 raise
 
@@ -163,7 +164,7 @@ class Performer:
         try:
             with self._store.transaction():
                 self._store.many("UPDATE runs SET pid = ?, born = ? WHERE seq = ?", started)
-        except sqlite3.OperationalError as problem:
+        except apsw.Error as problem:
             if not is_full(problem):
                 raise
 

@@ -92,7 +92,15 @@ def duration(text: str | None) -> timedelta | None:
 @lru_cache(maxsize=1024)
 def instant_text(moment: datetime) -> str:
     """`moment` (aware) as the service writes it: UTC, seven digits of a second, `Z`."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "0Z"
+
+
+@lru_cache(maxsize=1024)
+def moment_of(text: str) -> datetime:
+    """The moment that `instant_text` wrote. What others write is for `parse_instant`."""
+    return datetime.fromisoformat(text)
 
 
 @lru_cache(maxsize=1024)
@@ -116,14 +124,14 @@ def after(start: str, length: str | None) -> str | None:
     if span is None:
         return None
     try:
-        return instant_text(parse_instant(start) + span)
+        return instant_text(moment_of(start) + span)
     except OverflowError:
         return None
 
 
 def http_date(text: str) -> str:
     """A wire instant as an RFC 1123 date, for headers."""
-    return format_datetime(parse_instant(text).replace(microsecond=0), usegmt=True)
+    return format_datetime(moment_of(text).replace(microsecond=0), usegmt=True)
 
 
 def parse_http_date(text: str) -> datetime:

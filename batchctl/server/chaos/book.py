@@ -36,8 +36,8 @@ def entries(store: Store) -> list[Entry]:
 def clear(store: Store, id: int | None = None) -> int:
     """Take one rule out of force, or all; how many there were."""
     if id is None:
-        return store.do("DELETE FROM chaos")
-    return store.do("DELETE FROM chaos WHERE seq = ?", (id,))
+        return len(store.all("DELETE FROM chaos RETURNING seq"))
+    return len(store.all("DELETE FROM chaos WHERE seq = ? RETURNING seq", (id,)))
 
 
 def struck(

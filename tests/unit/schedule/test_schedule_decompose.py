@@ -24,10 +24,12 @@ from batchctl.schedule import (
     parse,
     zone,
 )
+from batchctl.schedule.recurrence import firing_minutes
 from tests.unit.schedule.schedule_lines import MOMENTS, lines
 from tests.unit.schedule.schedule_oracle import brute_force
 
 NOW = datetime(2026, 6, 1, 12, 0, 30, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 
@@ -251,6 +253,33 @@ def test_firings_follow_start_interval_and_end() -> None:
     assert firings(Recurrence(start=start), window) == []
     assert firings(every, Window(start=start - DAY, end=start)) == []
     assert firings(ended, Window(start=start + DAY, end=start + 2 * DAY)) == []
+
+
+spans = st.integers(-5000, 5000).map(lambda minutes: minutes * MINUTE)
+seconds = st.sampled_from([0, 0, 0, 1, 59]).map(lambda count: timedelta(seconds=count))
+
+
+@given(spans, seconds, st.none() | st.integers(1, 3000), st.none() | spans, seconds, spans, spans, seconds)
+def test_minutes_of_firings_are_the_firings(
+    begin: timedelta, odd: timedelta, step: int | None, length: timedelta | None, last: timedelta,
+    since: timedelta, until: timedelta, rest: timedelta,
+) -> None:  # fmt: skip
+    start = NOW.replace(second=0) + begin + odd
+    end = start + abs(length) + last if length is not None else None
+    recurrence = Recurrence(start=start, interval=step * MINUTE if step else None, end=end)
+    window = Window(start=NOW + min(since, until), end=NOW + max(since, until) + rest)
+    found = firing_minutes(recurrence, window)
+    assert (found is None) == bool(odd)
+    if found is not None:
+        assert [EPOCH + minute * MINUTE for minute in found] == firings(recurrence, window)
+
+
+def test_firings_may_end_after_all_time_that_minutes_count() -> None:
+    window = Window(start=NOW, end=NOW + 3 * DAY)
+    for_ever = Recurrence(start=NOW.replace(second=0), interval=DAY, end=datetime(9999, 12, 31, tzinfo=UTC))
+    found = firing_minutes(for_ever, window)
+    assert found is not None
+    assert [EPOCH + minute * MINUTE for minute in found] == firings(for_ever, window) != []
 
 
 def test_recurrences_keep_elapsed_time_whatever_zone_they_are_written_in() -> None:

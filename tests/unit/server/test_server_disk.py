@@ -1,13 +1,13 @@
 """A full disk: new work is refused in clear words, nothing that was accepted is lost, and it goes on when there is room."""
 
 import errno
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
@@ -276,8 +276,8 @@ def test_which_errors_mean_a_full_disk(tmp_path: Path) -> None:
     assert disk.has_room(tmp_path)
     assert disk.is_full(OSError(errno.ENOSPC, "x"))
     assert not disk.is_full(OSError(errno.EACCES, "x"))
-    connection = sqlite3.connect(":memory:")
-    with pytest.raises(sqlite3.OperationalError) as caught:
+    connection = apsw.Connection(":memory:")
+    with pytest.raises(apsw.Error) as caught:
         connection.execute("SELECT * FROM nothing")
     assert not disk.is_full(caught.value)
     connection.close()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from batchctl.server.batch.call import Call, Reply
 from batchctl.server.batch.errors import ServiceError, invalid_query
-from batchctl.server.batch.listing import list_reply
+from batchctl.server.batch.listing import Page, list_reply
 from batchctl.server.batch.resources.images import SUPPORTED_IMAGES
 from batchctl.server.batch.resources.node import counts_view
 from batchctl.server.batch.resources.usage_metrics import INTERVAL, interval_of, metrics_views
@@ -37,8 +37,8 @@ def list_supported_images(call: Call) -> Reply:
 def list_node_counts(call: Call) -> Reply:
     """How many nodes of every pool are in which state (200); ten pools a page."""
 
-    def fetch(after: int, limit: int, _: str | None) -> Iterator[tuple[int, Doc]]:
-        for pool in call.store.pools.all("seq > ?", (after,), limit=limit):
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        for pool in page.rows(call.store.pools):
             yield pool.seq, counts_view(call.store, pool)
 
     return list_reply(call, "poolnodecounts", "BatchPoolNodeCounts", fetch, default=_NODE_COUNTS_PAGE)
@@ -77,7 +77,7 @@ def _bound(call: Call, name: str, default: datetime, latest: datetime) -> dateti
 
 
 def _list(call: Call, kind: str, model: str, found: list[Doc] | tuple[Doc, ...]) -> Reply:
-    def fetch(after: int, limit: int, _: str | None) -> list[tuple[int, Doc]]:
-        return list(enumerate(found[after : after + limit], start=after + 1))
+    def fetch(page: Page) -> list[tuple[int, Doc]]:
+        return list(enumerate(found[page.after : page.after + page.limit], start=page.after + 1))
 
     return list_reply(call, kind, model, fetch)

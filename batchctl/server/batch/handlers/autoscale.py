@@ -8,7 +8,7 @@ from batchctl.server.batch.handlers.pools import accepted, open_pool, refuse_unl
 from batchctl.server.batch.resources.autoscale import check_length, check_settings
 from batchctl.server.batch.resources.pool import start_autoscale
 from batchctl.server.batch.scheduler.autoscale import evaluated, run_view
-from batchctl.server.batch.wire import instant_text, parse_instant
+from batchctl.server.batch.wire import instant_text, moment_of
 
 _APART = timedelta(seconds=30)
 _NOTES = ("_scaleWake", "_evaluate", "_eagerAfter")
@@ -28,7 +28,7 @@ def enable(call: Call) -> Reply:
         raise missing_property("autoScaleFormula")
     refuse_unless_steady(pool)
     before = pool.doc.get("_enabled")
-    if before is not None and call.now < parse_instant(before) + _APART:
+    if before is not None and call.now < moment_of(before) + _APART:
         raise ServiceError("TooManyEnableAutoScaleRequests", headers={"Retry-After": str(_APART.seconds)})
     pool.doc.update(body, enableAutoScale=True, _enabled=instant_text(call.now))
     start_autoscale(pool.doc, call.now)

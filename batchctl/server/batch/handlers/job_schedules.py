@@ -6,7 +6,7 @@ from batchctl.server.batch.call import Call, Reply, described, element, versione
 from batchctl.server.batch.errors import ServiceError, missing_property
 from batchctl.server.batch.handlers.jobs import list_jobs_where
 from batchctl.server.batch.lifecycle.job_schedule import SCHEDULE, ScheduleEvent, ScheduleState
-from batchctl.server.batch.listing import expands_stats, list_reply, selected
+from batchctl.server.batch.listing import Page, expands_stats, list_reply, selected
 from batchctl.server.batch.quota import check_active_quota
 from batchctl.server.batch.resources.checks import check_display_name, check_id, check_metadata
 from batchctl.server.batch.resources.job import check_job
@@ -59,12 +59,8 @@ def exists(call: Call) -> Reply:
 def list_schedules(call: Call) -> Reply:
     """All schedules, a page at a time (200)."""
 
-    def fetch(after: int, limit: int, state: str | None) -> Iterator[tuple[int, Doc]]:
-        where, arguments = (
-            ("seq > ?", [after]) if state is None else ("seq > ? AND state = ?", [after, state])
-        )
-        rows = call.store.schedules.all(where, arguments, limit=limit)
-        return ((row.seq, _view(call, row)) for row in rows)
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        return ((row.seq, _view(call, row)) for row in page.rows(call.store.schedules))
 
     return list_reply(call, "jobschedules", "BatchJobSchedule", fetch)
 
@@ -121,7 +117,7 @@ def patch(call: Call) -> Reply:
 def disable(call: Call) -> Reply:
     """Make no more jobs until enabled (204); an active job goes on."""
     schedule = _open_schedule(call)
-    if SCHEDULE.can(ScheduleState(schedule.doc["state"]), ScheduleEvent.DISABLE):
+    if SCHEDULE.can(schedule.doc["state"], ScheduleEvent.DISABLE):
         SCHEDULE.advance(schedule.doc, ScheduleEvent.DISABLE, call.now)
         schedule.doc["_wake"] = None
     _touch(call, schedule)
@@ -131,7 +127,7 @@ def disable(call: Call) -> Reply:
 def enable(call: Call) -> Reply:
     """Make jobs again (204); of the occurrences missed meanwhile at most the latest is made up for."""
     schedule = _open_schedule(call)
-    if SCHEDULE.can(ScheduleState(schedule.doc["state"]), ScheduleEvent.ENABLE):
+    if SCHEDULE.can(schedule.doc["state"], ScheduleEvent.ENABLE):
         SCHEDULE.advance(schedule.doc, ScheduleEvent.ENABLE, call.now)
         schedule.doc["_wake"] = instant_text(call.now)
     _touch(call, schedule)

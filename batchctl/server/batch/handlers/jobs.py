@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from batchctl.server.batch.call import Call, Reply, described, element, versioned
 from batchctl.server.batch.errors import ServiceError, invalid_value, missing_property
 from batchctl.server.batch.lifecycle.job import JOB, JobEvent, JobState
-from batchctl.server.batch.listing import expands_stats, list_reply, selected
+from batchctl.server.batch.listing import Page, expands_stats, list_reply, selected
 from batchctl.server.batch.quota import check_active_quota
 from batchctl.server.batch.resources.checks import check_id, check_metadata, checked_constraints
 from batchctl.server.batch.resources.job import UPDATABLE, check_job, check_limits, counts_view, job_view
@@ -55,12 +55,8 @@ def list_jobs(call: Call) -> Reply:
 def list_jobs_where(call: Call, condition: str, values: list[object]) -> Reply:
     """The jobs that meet a condition on the table, a page at a time."""
 
-    def fetch(after: int, limit: int, state: str | None) -> Iterator[tuple[int, Doc]]:
-        where, arguments = f"{condition} AND seq > ?", [*values, after]
-        if state is not None:
-            where, arguments = f"{where} AND state = ?", [*arguments, state]
-        rows = call.store.jobs.all(where, arguments, limit=limit)
-        return ((row.seq, _view(call, row)) for row in rows)
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        return ((row.seq, _view(call, row)) for row in page.rows(call.store.jobs, condition, values))
 
     return list_reply(call, "jobs", "BatchJob", fetch)
 
@@ -166,7 +162,7 @@ def disable(call: Call) -> Reply:
     job = find_job(call)
     call.check_conditions(job.doc["eTag"], job.doc["lastModified"])
     refuse_unless_open(job)
-    if not JOB.can(JobState(job.doc["state"]), JobEvent.DISABLE):
+    if not JOB.can(job.doc["state"], JobEvent.DISABLE):
         raise ServiceError("JobDisabled")
     _touch(call, job)
     job_actions.disable(call.store, job, body["disableTasks"], call.now)
@@ -178,7 +174,7 @@ def enable(call: Call) -> Reply:
     job = find_job(call)
     call.check_conditions(job.doc["eTag"], job.doc["lastModified"])
     refuse_unless_open(job)
-    if not JOB.can(JobState(job.doc["state"]), JobEvent.ENABLE):
+    if not JOB.can(job.doc["state"], JobEvent.ENABLE):
         raise ServiceError("OperationInvalidForCurrentState")
     JOB.advance(job.doc, JobEvent.ENABLE, call.now)
     _touch(call, job)
@@ -208,8 +204,8 @@ def preparation_status(call: Call) -> Reply:
     if "jobPreparationTask" not in job.doc:
         raise ServiceError("JobPreparationTaskOrReleaseTaskNotSpecified")
 
-    def fetch(after: int, limit: int, _: str | None) -> Iterator[tuple[int, Doc]]:
-        return iter(preparation.status_views(call.store, job, after, limit, call.endpoint))
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        return iter(preparation.status_views(call.store, job, page.after, page.limit, call.endpoint))
 
     kind = "jobpreparationandreleasetaskstatuslist"
     return list_reply(call, kind, "BatchJobPreparationAndReleaseTaskStatus", fetch)

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from batchctl.server.batch.call import Call, Reply, element
 from batchctl.server.batch.errors import ServiceError, invalid_value
 from batchctl.server.batch.handlers.pools import find_pool
-from batchctl.server.batch.listing import list_reply, selected
+from batchctl.server.batch.listing import Page, list_reply, selected
 from batchctl.server.batch.resources.node import node_view
 from batchctl.server.batch.store import Row
 from batchctl.server.batch.wire import Doc
@@ -26,12 +26,8 @@ def list_nodes(call: Call) -> Reply:
     """The nodes of a pool, a page at a time (200)."""
     pool = find_pool(call)
 
-    def fetch(after: int, limit: int, state: str | None) -> Iterator[tuple[int, Doc]]:
-        where = "pool = ? AND seq > ?"
-        arguments: list[int | str] = [pool.seq, after]
-        if state is not None:
-            where, arguments = f"{where} AND state = ?", [*arguments, state]
-        rows = call.store.nodes.all(where, arguments, limit=limit)
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        rows = page.rows(call.store.nodes, "pool = ?", (pool.seq,))
         return ((row.seq, node_view(call.store, pool, row, call.endpoint)) for row in rows)
 
     return list_reply(call, "nodes", "BatchNode", fetch)
@@ -50,7 +46,7 @@ def remote_login_settings(call: Call) -> Reply:
 def list_extensions(call: Call) -> Reply:
     """No VM extension (200): nodes here are folders."""
     find_pool_and_node(call)
-    return list_reply(call, "extensions", "BatchNodeVMExtension", lambda *_: [])
+    return list_reply(call, "extensions", "BatchNodeVMExtension", lambda _page: ())
 
 
 def get_extension(call: Call) -> Reply:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from batchctl.server.batch.call import Call, Reply, described, element, versioned
 from batchctl.server.batch.errors import ServiceError, invalid_value, missing_property
 from batchctl.server.batch.lifecycle.pool import Allocation, PoolState
-from batchctl.server.batch.listing import expands_stats, list_reply, selected
+from batchctl.server.batch.listing import Page, expands_stats, list_reply, selected
 from batchctl.server.batch.quota import check_pool_quota
 from batchctl.server.batch.resources.autoscale import check_autoscale
 from batchctl.server.batch.resources.checks import check_id
@@ -53,12 +53,8 @@ def exists(call: Call) -> Reply:
 def list_pools(call: Call) -> Reply:
     """All pools, a page at a time (200)."""
 
-    def fetch(after: int, limit: int, state: str | None) -> Iterator[tuple[int, Doc]]:
-        where, arguments = (
-            ("seq > ?", [after]) if state is None else ("seq > ? AND state = ?", [after, state])
-        )
-        for row in call.store.pools.all(where, arguments, limit=limit):
-            yield row.seq, _view(call, row)
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        return ((row.seq, _view(call, row)) for row in page.rows(call.store.pools))
 
     return list_reply(call, "pools", "BatchPool", fetch)
 

@@ -22,7 +22,7 @@ from batchctl.server.batch.call import Call, Reply
 from batchctl.server.batch.errors import ServiceError
 from batchctl.server.batch.handlers.tasks import find_job_and_task
 from batchctl.server.batch.lifecycle.task import TaskState
-from batchctl.server.batch.listing import list_reply
+from batchctl.server.batch.listing import Page, list_reply
 from batchctl.server.batch.scheduler.runs import is_retained
 from batchctl.server.batch.wire import Doc, http_date, instant_text
 
@@ -56,8 +56,8 @@ def list_below(call: Call, root: Path, url: str) -> Reply:
     recursive = call.flag("recursive")
     found = sorted(_walk(root, "", recursive=recursive))
 
-    def fetch(after: int, limit: int, _: str | None) -> Iterator[tuple[int, Doc]]:
-        for place, name in enumerate(found[after : after + limit], start=after + 1):
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        for place, name in enumerate(found[page.after : page.after + page.limit], start=page.after + 1):
             with suppress(FileNotFoundError):  # it is gone since it was found
                 yield place, _entry(root / name, name, url)
 

@@ -9,7 +9,7 @@ from batchctl.server.batch.errors import ServiceError, invalid_body, missing_pro
 from batchctl.server.batch.fields import canonical
 from batchctl.server.batch.handlers.jobs import find_job, refuse_unless_open
 from batchctl.server.batch.lifecycle.task import TaskState
-from batchctl.server.batch.listing import expands_stats, list_reply, selected
+from batchctl.server.batch.listing import Page, expands_stats, list_reply, selected
 from batchctl.server.batch.resources.checks import checked_constraints
 from batchctl.server.batch.resources.statistics import task_statistics
 from batchctl.server.batch.resources.task import TaskRow, find_task, task_document, task_view, tasks_after
@@ -96,8 +96,8 @@ def list_tasks(call: Call) -> Reply:
     """The tasks of a job, a page at a time (200)."""
     job = find_job(call)
 
-    def fetch(after: int, limit: int, state: str | None) -> Iterator[tuple[int, Doc]]:
-        for task in tasks_after(call.store, job.seq, after, limit, state):
+    def fetch(page: Page) -> Iterator[tuple[int, Doc]]:
+        for task in tasks_after(call.store, job.seq, page.after, page.limit, page.state):
             yield task.seq, _view(call, job, task)
 
     return list_reply(call, "tasks", "BatchTask", fetch)
@@ -140,7 +140,7 @@ def reactivate(call: Call) -> Reply:
 def list_subtasks(call: Call) -> Reply:
     """The subtasks of a multi-instance task (200): none, for the only instance here is the primary task."""
     find_job_and_task(call)
-    return list_reply(call, "subtasks", "BatchSubtask", lambda _after, _limit, _state: ())
+    return list_reply(call, "subtasks", "BatchSubtask", lambda _page: ())
 
 
 def terminate(call: Call) -> Reply:

@@ -29,25 +29,25 @@ class Machine(Generic[State, Event]):
     table: Mapping[tuple[State, Event], State]
     property: str = "state"
 
-    def step(self, state: State, event: Event) -> State:
+    def step(self, state: str, event: Event) -> State:
         """The state after `event`. Raises IllegalTransition."""
         try:
-            return self.table[state, event]
+            return self._next[state, event]
         except KeyError:
             raise IllegalTransition(f"{self.name}: {event} in state {state}") from None
 
-    def can(self, state: State, event: Event) -> bool:
+    def can(self, state: str, event: Event) -> bool:
         """May `event` happen in `state`?"""
-        return (state, event) in self.table
+        return (state, event) in self._next
 
     def advance(self, document: Doc, event: Event, now: datetime) -> None:
         """Write the state after `event` into `document`, with the previous state and both instants."""
-        before = document[self.property]
-        record_state(document, self.step(self._states(before), event), now, self.property)
+        record_state(document, self.step(document[self.property], event), now, self.property)
 
     @cached_property
-    def _states(self) -> type[State]:
-        return type(next(iter(self.table))[0])
+    def _next(self) -> Mapping[tuple[str, Event], State]:
+        """The table for states as documents have them."""
+        return {(str(state), event): after for (state, event), after in self.table.items()}
 
 
 def record_state(document: Doc, state: str, now: datetime, name: str = "state") -> None:

@@ -10,7 +10,7 @@ import orjson
 
 from batchctl.server.batch.resources.task import TaskRow
 from batchctl.server.batch.store import Row, Store
-from batchctl.server.batch.wire import Doc, duration_text, instant_text, parse_instant
+from batchctl.server.batch.wire import Doc, duration_text, instant_text, moment_of
 
 _TICKS = 10  # of a microsecond
 _SUMS = (
@@ -25,7 +25,7 @@ def task_statistics(row: TaskRow, url: str, now: datetime) -> Doc | None:
     if row.usage is None:
         return None
     started = orjson.loads(row.execution or b"{}").get("startTime", row.created)
-    waited = (parse_instant(started) - parse_instant(row.created)).total_seconds()
+    waited = (moment_of(started) - moment_of(row.created)).total_seconds()
     wall, user, kernel = orjson.loads(row.usage)
     return _statistics(url, row.created, now, wall, user, kernel, max(int(waited * 1e6), 0))
 

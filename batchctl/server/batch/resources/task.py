@@ -4,6 +4,7 @@ A task's document (what the user gave, with defaults) never changes; its state, 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -60,6 +61,17 @@ class TaskRow(NamedTuple):
     expires: str | None
     usage: bytes | None
     satisfied: int
+
+    @property
+    def document(self) -> Doc:
+        """`doc` to be read only: tasks that are alike share it."""
+        return _document(self.doc)
+
+
+@lru_cache(maxsize=64)
+def _document(doc: bytes) -> Doc:
+    found: Doc = orjson.loads(doc)
+    return found
 
 
 def task_document(body: Doc, job: Doc) -> Doc:

@@ -21,7 +21,7 @@ from batchctl.server.batch.scheduler import (
 )
 from batchctl.server.batch.scheduler.effects import Effect, RemoveFolder
 from batchctl.server.batch.store import Store
-from batchctl.server.batch.wire import instant_text, parse_instant
+from batchctl.server.batch.wire import instant_text, moment_of
 
 __all__ = ["is_quiet", "next_wake", "tick"]
 
@@ -45,11 +45,9 @@ _PASSES: tuple[tuple[tuple[str, ...], Pass], ...] = (
     ((nodes.DUE,), nodes.settle),
     # A schedule that is due makes a job that is to be placed.
     ((schedules.DUE, placement.DUE), placement.place),
-    ((nodes.TO_REST,), _inside(nodes.rest_nodes)),
 )
 """What a tick consists of, in order, each part with when it has something to do: questions to an index."""
-_ONCE = (retention.DUE, jobs.TO_REMOVE)
-_REST = (_ONCE, ("SELECT 1 FROM chores",), (runs.UNTOLD,))
+_REST = ((retention.DUE,), (jobs.TO_REMOVE,), (nodes.TO_REST,), ("SELECT 1 FROM chores",), (runs.UNTOLD,))
 _QUESTIONS = (*(questions for questions, _ in _PASSES), *_REST)
 _WHICH_ARE_DUE = "SELECT " + ", ".join(" OR ".join(f"EXISTS ({one})" for one in some) for some in _QUESTIONS)
 _WAKES = (
@@ -60,6 +58,7 @@ _WAKES = (
     "SELECT min(scale_wake) FROM pools WHERE scale_wake IS NOT NULL",
     "SELECT min(wake) FROM nodes WHERE wake IS NOT NULL",
     "SELECT min(expires) FROM tasks WHERE expires IS NOT NULL",
+    f"SELECT ?1 WHERE EXISTS ({jobs.TO_REMOVE})",
 )
 _NEXT_WAKE = f"SELECT min(at) FROM ({' UNION ALL '.join(_WAKES)})"
 
@@ -74,10 +73,12 @@ def tick(store: Store, now: datetime, *, can_start: bool = True) -> list[Effect]
     gone: list[RemoveFolder] = []
     passes = [do for _, do in _PASSES]
     before = store.changes
-    *due, once, chores, untold = store.one(_WHICH_ARE_DUE, (instant_text(now),))
+    *due, expired, to_remove, to_rest, chores, untold = store.one(_WHICH_ARE_DUE, (instant_text(now),))
     store.aside.begin()
-    if once:  # bounded parts of what may be a lot
+    # Bounded parts of what may be a lot.
+    if to_remove:
         jobs.remove_some_tasks(store)
+    if expired:
         gone = retention.expire(store, now)
     while True:
         for do in compress(passes, due):
@@ -88,8 +89,10 @@ def tick(store: Store, now: datetime, *, can_start: bool = True) -> list[Effect]
         if store.changes == before:
             break
         before = store.changes
-        *due, _, chores, untold = store.one(_WHICH_ARE_DUE, (instant_text(now),))
+        *due, _, _, to_rest, chores, untold = store.one(_WHICH_ARE_DUE, (instant_text(now),))
     store.aside.begin()
+    if to_rest:  # what is placed in the place of what ended needs no rest between
+        nodes.rest_nodes(store, now)
     # Folders go before anything starts: a new task may have the name, and so the folder, of a removed one.
     kills = runs.kills(store) if untold else []
     return [*gone, *(_chores(store) if chores else []), *effects, *kills]
@@ -97,10 +100,8 @@ def tick(store: Store, now: datetime, *, can_start: bool = True) -> list[Effect]
 
 def next_wake(store: Store, now: datetime) -> datetime | None:
     """The next instant at which `tick` has something to do, if nothing else happens; None: never."""
-    if jobs.has_tasks_to_remove(store):
-        return now
-    found = store.one(_NEXT_WAKE)[0]
-    return parse_instant(found) if found is not None else None
+    found = store.one(_NEXT_WAKE, (instant_text(now),))[0]
+    return moment_of(found) if found is not None else None
 
 
 def is_quiet(store: Store) -> bool:

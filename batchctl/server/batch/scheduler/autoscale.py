@@ -16,7 +16,7 @@ from batchctl.server.batch.lifecycle.node import NodeState
 from batchctl.server.batch.resources.pool import MOST_NODES
 from batchctl.server.batch.scheduler import pools
 from batchctl.server.batch.store import Row, Store
-from batchctl.server.batch.wire import Doc, after, instant_text, parse_instant
+from batchctl.server.batch.wire import Doc, after, instant_text, moment_of
 
 _KEPT_FOR = timedelta(days=1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ def settle(store: Store, now: datetime) -> None:
 def evaluated(store: Store, pool: Row, formula: str, now: datetime) -> Outcome:
     """What `formula` would say for the pool now; nothing is changed."""
     current = _reading(store, pool)
-    samples = [(parse_instant(at), orjson.loads(doc)) for at, doc in _history(store, pool)]
+    samples = [(moment_of(at), orjson.loads(doc)) for at, doc in _history(store, pool)]
     at = _grid(now)
     if samples and samples[-1][0] == at:
         samples.pop()

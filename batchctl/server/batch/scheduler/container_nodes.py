@@ -54,7 +54,7 @@ def lose_engine(store: Store, reason: str, now: datetime) -> None:
             for node in store.nodes.all("pool = ?", (pool.seq,)):
                 # What is starting has asked the engine itself, and will be told.
                 is_starting = node.doc["state"] == NodeState.STARTING
-                if not is_starting and NODE.can(NodeState(node.doc["state"]), NodeEvent.BREAK):
+                if not is_starting and NODE.can(node.doc["state"], NodeEvent.BREAK):
                     _break(store, node, problem, now)
 
 

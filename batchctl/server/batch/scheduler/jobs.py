@@ -23,7 +23,7 @@ TIMED_OUT = "SELECT seq FROM jobs WHERE deadline <= ?1"
 _IDLE = "auto_end AND EXISTS (SELECT 1 FROM job_counts c WHERE c.job = jobs.seq AND c.active + c.running = 0)"
 IDLE = f"SELECT 1 FROM jobs WHERE {_IDLE}"
 QUIET = f"SELECT 1 FROM jobs WHERE ending AND {_QUIET}"
-_NOT_TASK_PROPERTIES = ("killJobOnCompletion", "runExclusive", "allowLowPriorityNode")
+_NOT_TASK_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
 
 
 def create_job(store: Store, name: str, body: Doc, now: datetime, *, schedule: Row | None = None) -> Row:
@@ -53,7 +53,7 @@ def create_job(store: Store, name: str, body: Doc, now: datetime, *, schedule: R
 
 def terminate(store: Store, job: Row, reason: str, now: datetime) -> None:
     """Begin to end a job, unless it is ending or over: kill what runs, remember why."""
-    if not JOB.can(JobState(job.doc["state"]), JobEvent.TERMINATE):
+    if not JOB.can(job.doc["state"], JobEvent.TERMINATE):
         return
     _begin_to_end(job, reason, now)
     store.jobs.save(job)
@@ -75,7 +75,7 @@ def disable(store: Store, job: Row, option: str, now: datetime) -> None:
 
 def delete(store: Store, job: Row, now: datetime) -> None:
     """Begin to remove a job with its tasks and their files, unless that has begun."""
-    if JOB.can(JobState(job.doc["state"]), JobEvent.DELETE):
+    if JOB.can(job.doc["state"], JobEvent.DELETE):
         JOB.advance(job.doc, JobEvent.DELETE, now)
         store.jobs.save(job)
         _kill(store, job, Killing.TERMINATE)
@@ -142,17 +142,14 @@ def _tell_owners(store: Store, job: Row, now: datetime) -> None:
     if "autoPoolSpecification" in job.doc["poolInfo"]:
         pools.owner_gone(store, f"job:{job.seq}", now)
     schedule = job.doc.get("_schedule")
-    if schedule is not None:
-        # The column alone: the same tick plans the schedule and writes its document. One that knows when to look again
-        # was waiting for time, not for this job.
-        store.do(
-            "UPDATE schedules SET wake = ? WHERE seq = ? AND wake IS NULL", (instant_text(now), schedule)
-        )
-
-
-def has_tasks_to_remove(store: Store) -> bool:
-    """Is a job being deleted that still has tasks, none of which runs?"""
-    return store.one(TO_REMOVE) is not None
+    # One that knows when to look again waits for time, not for this job.
+    if (
+        schedule is not None
+        and (row := store.schedules.at(schedule)) is not None
+        and row.doc["_wake"] is None
+    ):
+        # The column alone: the same tick plans the schedule and writes its document.
+        store.do("UPDATE schedules SET wake = ? WHERE seq = ?", (instant_text(now), schedule))
 
 
 def remove_some_tasks(store: Store) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from batchctl.server.batch.resources.usage_metrics import Life
 from batchctl.server.batch.store import Row, Store
-from batchctl.server.batch.wire import instant_text, parse_instant
+from batchctl.server.batch.wire import instant_text, moment_of
 
 _KEPT_FOR = timedelta(days=60)
 
@@ -24,7 +24,7 @@ def record_life(store: Store, pool: Row, node: Row, now: datetime) -> None:
 def lives_between(store: Store, begin: datetime, end: datetime) -> list[Life]:
     """The nodes that were there at some time between the two instants, whole lives, in no order."""
     found = [
-        Life(name, size, cores, parse_instant(began), parse_instant(ended))
+        Life(name, size, cores, moment_of(began), moment_of(ended))
         for name, size, cores, began, ended in store.all(
             "SELECT name, size, cores, began, ended FROM node_lives WHERE ended > ? AND began < ?",
             (instant_text(begin), instant_text(end)),
@@ -32,7 +32,7 @@ def lives_between(store: Store, begin: datetime, end: datetime) -> list[Life]:
     ]
     names = {pool.seq: pool.doc["id"] for pool in store.pools.all()}
     for node in store.nodes.all():
-        began = parse_instant(node.doc["allocationTime"])
+        began = moment_of(node.doc["allocationTime"])
         if began < end:
             name = names[node.doc["_pool"]]
             found.append(Life(name, node.doc["vmSize"], node.doc["_cores"], began, None))
@@ -47,5 +47,5 @@ def dedicated_core_time(store: Store, pool: Row, now: datetime) -> timedelta:
     )
     total = timedelta(seconds=round(store.one(sql, (pool.seq,))[0], 3))
     for node in store.nodes.all("pool = ? AND dedicated", (pool.seq,)):
-        total += max(now - parse_instant(node.doc["allocationTime"]), timedelta()) * node.doc["_cores"]
+        total += max(now - moment_of(node.doc["allocationTime"]), timedelta()) * node.doc["_cores"]
     return total

@@ -42,7 +42,7 @@ def settle(store: Store, now: datetime, effects: list[Effect]) -> None:
         if node.doc["state"] == NodeState.UNUSABLE:
             _try_again(store, node, now, effects)
             continue
-        if NODE.can(NodeState(node.doc["state"]), NodeEvent.GIVE_BACK):
+        if NODE.can(node.doc["state"], NodeEvent.GIVE_BACK):
             NODE.advance(node.doc, NodeEvent.GIVE_BACK, now)
         store.nodes.save(node)
     for node in store.aside.each("node", store.nodes.all(f"changing AND {_NO_RUN}")):
@@ -216,7 +216,7 @@ def preempt_node(
     """
     if node.doc["isDedicated"]:
         raise ValueError(f"{node.doc['id']} is dedicated: only low-priority nodes are preempted")
-    if not NODE.can(NodeState(node.doc["state"]), NodeEvent.PREEMPT):
+    if not NODE.can(node.doc["state"], NodeEvent.PREEMPT):
         return False
     NODE.advance(node.doc, NodeEvent.PREEMPT, now)
     node.doc["_wake"] = instant_text(now + back_after) if back_after is not None else None

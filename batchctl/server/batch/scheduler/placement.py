@@ -8,9 +8,8 @@ A task that fits nowhere stays active and holds nobody up.
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import chain, groupby, zip_longest
+from operator import itemgetter
 from typing import NamedTuple
-
-import orjson
 
 from batchctl.server.batch.lifecycle.node import NODE, NodeEvent, NodeState
 from batchctl.server.batch.resources.task import COLUMNS, TaskRow
@@ -20,14 +19,15 @@ from batchctl.server.batch.scheduler.preparation import Standing, barred, prepar
 from batchctl.server.batch.scheduler.starts import task_run, waiting_run
 from batchctl.server.batch.store import Row, Store
 
-DUE = (
-    "SELECT DISTINCT p.seq FROM job_counts c JOIN jobs j ON j.seq = c.job JOIN pools p ON p.key = j.pool "
+_HAVE_WORK_AND_ROOM = (
+    "job_counts c JOIN jobs j ON j.seq = c.job JOIN pools p ON p.key = j.pool "
     "WHERE c.ready > 0 AND j.state = 'active' AND p.state = 'active' "
-    "AND EXISTS (SELECT 1 FROM nodes n WHERE n.pool = p.seq AND n.open AND n.free > 0) ORDER BY p.seq"
+    "AND EXISTS (SELECT 1 FROM nodes n WHERE n.pool = p.seq AND n.open AND n.free > 0)"
 )
+DUE = f"SELECT 1 FROM {_HAVE_WORK_AND_ROOM}"
 _JOBS = (
-    "SELECT j.seq, j.priority, j.parallel, c.running FROM jobs j JOIN job_counts c ON c.job = j.seq "
-    "WHERE j.pool = ? AND j.state = 'active' AND c.ready > 0 ORDER BY j.priority DESC, j.seq"
+    f"SELECT p.seq, j.priority, j.seq, j.parallel, c.running FROM {_HAVE_WORK_AND_ROOM} "
+    "ORDER BY p.seq, j.priority DESC, j.seq"
 )
 _READY = (
     f"SELECT {COLUMNS}, rank FROM tasks INDEXED BY tasks_ready "
@@ -91,18 +91,18 @@ class _Room:
 
 def place(store: Store, now: datetime, effects: list[Effect]) -> None:
     """Start what can start, in every pool that has both work and room."""
-    for (seq,) in store.aside.each("pool", store.all(DUE)):
-        pool = store.pools.at(seq)
-        if pool is not None:
-            _place_in_pool(store, pool, now, effects)
+    for seq, jobs in store.aside.each("pool", groupby(store.all(_JOBS), key=itemgetter(0))):
+        _place_in_pool(store, _known(store.pools.at(seq)), jobs, now, effects)
 
 
-def _place_in_pool(store: Store, pool: Row, now: datetime, effects: list[Effect]) -> None:
+def _place_in_pool(
+    store: Store, pool: Row, jobs: Iterable[tuple[int, ...]], now: datetime, effects: list[Effect]
+) -> None:
+    """`jobs` are rows of `_JOBS`."""
     room = _Room(store, pool)
     in_turn = pool.doc["taskSchedulingPolicy"]["jobDefaultOrder"] != "creationtime"
-    rows = store.all(_JOBS, (pool.doc["id"].lower(),))
-    for _, group in groupby(rows, key=lambda row: row[1]):
-        queues = [_queue(store, job, parallel, running, room) for job, _, parallel, running in group]
+    for _, group in groupby(jobs, key=itemgetter(1)):
+        queues = [_queue(store, job, parallel, running, room) for _, _, job, parallel, running in group]
         candidates: Iterable[_Candidate] = _alternating(queues) if in_turn else chain.from_iterable(queues)
         _place_candidates(store, pool, candidates, room, now, effects)
         if not room.total():
@@ -129,14 +129,12 @@ def _place_candidates(
     now: datetime,
     effects: list[Effect],
 ) -> None:
-    jobs: dict[int, Row] = {}
-    nodes: dict[int, Row] = {}
     prepared: dict[int, dict[int, Standing]] = {}
     waiting_for_manager: set[int] = set()
     for candidate in store.aside.each("task", candidates, lambda candidate: candidate.task.seq):
         if candidate.job in waiting_for_manager:
             continue
-        job = jobs.get(candidate.job) or jobs.setdefault(candidate.job, _known(store.jobs.at(candidate.job)))
+        job = _known(store.jobs.at(candidate.job))
         if job.seq not in prepared:
             prepared[job.seq] = standings(store, job)
         manager = job.doc["jobManagerTask"] if candidate.rank == MANAGER_RANK else {}
@@ -155,7 +153,7 @@ def _place_candidates(
                 room.hold_emptiest()
             continue
         room.take(node_seq, candidate.task.slots, whole=whole)
-        node = nodes.get(node_seq) or nodes.setdefault(node_seq, _known(store.nodes.at(node_seq)))
+        node = _known(store.nodes.at(node_seq))
         if node.doc["state"] == NodeState.IDLE:
             NODE.advance(node.doc, NodeEvent.WORK, now)
             store.nodes.save(node)
@@ -174,6 +172,6 @@ def _wished_node(store: Store, task: TaskRow) -> int | None:
     """The node that the task's affinityInfo names (`TVM:<node id>`), if it is there."""
     if b'"affinityInfo"' not in task.doc:
         return None
-    affinity: str = orjson.loads(task.doc)["affinityInfo"]["affinityId"]
+    affinity: str = task.document["affinityInfo"]["affinityId"]
     found = store.nodes.get(affinity.removeprefix("TVM:"))
     return found.seq if found else None

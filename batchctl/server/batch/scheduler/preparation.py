@@ -117,11 +117,11 @@ def preparation_ended(
     limit = task["constraints"]["maxTaskRetryCount"]
     is_retried = killing is None and ending.exit_code not in (None, 0)
     if is_retried and (limit == -1 or information["retryCount"] < limit):
-        state = PREPARATION.step(NodeTaskState(information["state"]), NodeTaskEvent.RETRY)
+        state = PREPARATION.step(information["state"], NodeTaskEvent.RETRY)
         information |= {"retryCount": information["retryCount"] + 1, "lastRetryTime": text, "state": state}
         _save(store, seq, Standing.RUNNING, doc)
         return [_preparation_run(store, node, job, task, now)]
-    state = PREPARATION.step(NodeTaskState(information["state"]), NodeTaskEvent.FINISH)
+    state = PREPARATION.step(information["state"], NodeTaskEvent.FINISH)
     _record_end(information, state, ending, failure, text)
     _save(store, seq, Standing.FAILED if failure else Standing.READY, doc)
     if failure:

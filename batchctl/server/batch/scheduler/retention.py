@@ -1,24 +1,35 @@
 """How long the folder of a completed task is kept: `retentionTime` after its end (Azure Batch REST, BatchTaskConstraints).
 
+That is "the minimum amount of time". Here it is up to a hundredth more, so that the folders of many tasks go at once.
 Only the files go; the task itself stays until it or its job is deleted.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 
 from batchctl.server.batch.scheduler.effects import RemoveFolder
 from batchctl.server.batch.store import Store
-from batchctl.server.batch.wire import Doc, after, instant_text
+from batchctl.server.batch.wire import Doc, after, duration, instant_text, moment_of
 
 _REMOVED_AT_ONCE = 1000
+_PARTS = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPIRED = "SELECT seq, place FROM tasks WHERE expires <= ? AND expires IS NOT NULL LIMIT ?"
 DUE = "SELECT 1 FROM tasks WHERE expires <= ?1 AND expires IS NOT NULL"
 
 
 def expiry(ended: str, constraints: Doc) -> str | None:
     """When the files of a task that ended then may go; None: never."""
-    return after(ended, constraints["retentionTime"])
+    kept = duration(constraints["retentionTime"])
+    earliest = after(ended, constraints["retentionTime"])
+    if not kept or earliest is None:
+        return earliest
+    step = kept / _PARTS
+    try:
+        return instant_text(_EPOCH - (_EPOCH - moment_of(earliest)) // step * step)
+    except OverflowError:
+        return None
 
 
 def expire(store: Store, now: datetime) -> list[RemoveFolder]:

@@ -157,7 +157,7 @@ def _end_start_task(
 def _end_task_run(
     store: Store, job: Row, task: TaskRow, ending: Ending, killing: Killing | None, now: datetime
 ) -> None:
-    doc = orjson.loads(task.doc)
+    doc = task.document
     execution = orjson.loads(task.execution or b"{}")
     text = instant_text(now)
     counts = {name: execution[name] for name in execution if name.startswith(("retry", "requeue", "last"))}
@@ -180,7 +180,7 @@ def _end_task_run(
 
 def reactivate(store: Store, task: TaskRow, now: datetime) -> None:
     """A completed task is to run again: what it did is forgotten, its retries too."""
-    state = TASK.step(TaskState(task.state), TaskEvent.REACTIVATE)
+    state = TASK.step(task.state, TaskEvent.REACTIVATE)
     discard_files(store, task)
     store.do(_REACTIVATE, (state, task.state, instant_text(now), task.seq))
 
@@ -190,14 +190,14 @@ def is_retained(store: Store, task: TaskRow, now: datetime) -> bool:
     if task.place is None:
         return False
     _, node, _ = orjson.loads(task.place)
-    endless = after(task.changed, orjson.loads(task.doc)["constraints"]["retentionTime"]) is None
+    endless = after(task.changed, task.document["constraints"]["retentionTime"]) is None
     in_time = endless or (task.expires is not None and task.expires > instant_text(now))
     return store.nodes.get(node) is not None and in_time
 
 
 def constrain(store: Store, task: TaskRow, constraints: Doc) -> None:
     """A task that is not completed gets other constraints; one that runs has its time counted from its start."""
-    doc = orjson.loads(task.doc) | {"constraints": constraints}
+    doc = task.document | {"constraints": constraints}
     store.do("UPDATE tasks SET doc = ? WHERE seq = ?", (orjson.dumps(doc), task.seq))
     started = orjson.loads(task.execution or b"{}").get("startTime")
     if task.state == TaskState.RUNNING:
@@ -208,7 +208,7 @@ def constrain(store: Store, task: TaskRow, constraints: Doc) -> None:
 def end_waiting_task(store: Store, job: Row, task: TaskRow, now: datetime) -> None:
     """A user terminates a task that does not run."""
     execution = orjson.loads(task.execution) if task.execution else dict(NEVER_RUN)
-    doc = orjson.loads(task.doc)
+    doc = task.document
     _complete(store, job, task, doc, execution, TaskEvent.TERMINATE, Ending(), Killing.TERMINATE, now)
 
 
@@ -265,7 +265,7 @@ def _move(
     satisfied: bool = False,
     expires: str | None = None,
 ) -> None:
-    state = TASK.step(TaskState(task.state), event)
+    state = TASK.step(task.state, event)
     values = (
         state,
         result,

@@ -10,7 +10,7 @@ from datetime import datetime
 from batchctl.server.batch.lifecycle.job_schedule import SCHEDULE, ScheduleEvent, ScheduleState
 from batchctl.server.batch.scheduler import jobs, pools
 from batchctl.server.batch.store import Row, Store
-from batchctl.server.batch.wire import after, duration, instant_text, parse_instant
+from batchctl.server.batch.wire import after, duration, instant_text, moment_of
 from batchctl.server.chaos import book
 from batchctl.server.chaos.rule import Fault
 
@@ -20,8 +20,8 @@ DUE = "SELECT 1 FROM schedules WHERE wake <= ?1"
 
 def settle(store: Store, now: datetime) -> None:
     """Make the jobs that are due and end the schedules that are over."""
-    due = "seq IN (SELECT seq FROM schedules WHERE wake <= ?)"  # by the index on `wake`, whatever the order
-    for schedule in store.aside.each("job schedule", store.schedules.all(due, (instant_text(now),))):
+    due = store.schedules.all("wake <= ?", (instant_text(now),), order="wake, seq")
+    for schedule in store.aside.each("job schedule", due):
         advance(store, schedule, now)
 
 
@@ -72,7 +72,7 @@ def latest_occurrence(first: str, recurrence: str | None, now: datetime) -> tupl
     interval = duration(recurrence)
     if interval is None:
         return first, None
-    start = parse_instant(first)
+    start = moment_of(first)
     due = instant_text(start + (now - start) // interval * interval)
     return due, after(due, recurrence)
 

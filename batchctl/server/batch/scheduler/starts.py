@@ -5,7 +5,7 @@ from datetime import datetime
 
 import orjson
 
-from batchctl.server.batch.lifecycle.task import TASK, TaskEvent, TaskState
+from batchctl.server.batch.lifecycle.task import TASK, TaskEvent
 from batchctl.server.batch.resources.task import NEVER_RUN, TaskRow, task_at
 from batchctl.server.batch.scheduler.containers import container_work, mismatch
 from batchctl.server.batch.scheduler.effects import Ending, StartRun
@@ -67,7 +67,7 @@ def task_run(
     store: Store, pool: Row, node: Row, job: Row, task: TaskRow, *, exclusive: bool, now: datetime
 ) -> StartRun:
     """Record that the waiting `task` of `job` runs on `node`, and take its slots (all of them if `exclusive`)."""
-    doc = orjson.loads(task.doc)
+    doc = task.document
     folder = _record(store, pool, node, job, task, doc, TaskEvent.START, now)
     deadline = after(instant_text(now), doc["constraints"]["maxWallClockTime"])
     run = _take(store, node, job, task, folder, exclusive=exclusive, deadline=deadline, waiting=False)
@@ -78,7 +78,7 @@ def waiting_run(
     store: Store, pool: Row, node: Row, job: Row, task: TaskRow, *, exclusive: bool, now: datetime
 ) -> None:
     """Like `task_run`, but the task waits (`preparing`) until the job is prepared on that node."""
-    doc = orjson.loads(task.doc)
+    doc = task.document
     folder = _record(store, pool, node, job, task, doc, TaskEvent.PREPARE, now)
     _take(store, node, job, task, folder, exclusive=exclusive, deadline=None, waiting=True)
 
@@ -87,7 +87,7 @@ def waited_run(store: Store, run: int, pool: Row, node: Row, job: Row, seq: int,
     """The wait of a `waiting_run` is over: its task starts."""
     task = task_at(store, seq)
     assert task is not None
-    doc = orjson.loads(task.doc)
+    doc = task.document
     folder = _record(store, pool, node, job, task, doc, TaskEvent.START, now)
     deadline = after(instant_text(now), doc["constraints"]["maxWallClockTime"])
     store.do("UPDATE runs SET waiting = 0, deadline = ? WHERE seq = ?", (deadline, run))
@@ -99,7 +99,7 @@ def _record(
 ) -> str:
     """Write the task's new state and place; the folder below the directory of all nodes."""
     text = instant_text(now)
-    state = TASK.step(TaskState(task.state), event)
+    state = TASK.step(task.state, event)
     folder = f"{job.doc['_folder']}/{doc['id']}"
     place = orjson.dumps([pool.doc["id"], node.doc["id"], folder])
     before = orjson.loads(task.execution) if task.execution else NEVER_RUN

@@ -10,7 +10,7 @@ import orjson
 from batchctl.server.batch.resources.task import TaskRow
 from batchctl.server.batch.scheduler.effects import Ending
 from batchctl.server.batch.store import Store
-from batchctl.server.batch.wire import Doc, parse_instant
+from batchctl.server.batch.wire import Doc, moment_of
 
 _MICROSECOND = timedelta(microseconds=1)
 _ADD = (
@@ -38,10 +38,10 @@ def add_try(
     """
     if "startTime" not in execution:
         return task.usage
-    started = parse_instant(execution["startTime"])
+    started = moment_of(execution["startTime"])
     wall = max((now - started) // _MICROSECOND, 0)
     spent = (wall, int(ending.user_seconds * 1e6), int(ending.kernel_seconds * 1e6))
-    wait = max((started - parse_instant(task.created)) // _MICROSECOND, 0) if is_last else 0
+    wait = max((started - moment_of(task.created)) // _MICROSECOND, 0) if is_last else 0
     store.do(_ADD, (job, *spent, wait, int(is_retried)))
     before = orjson.loads(task.usage) if task.usage else (0, 0, 0)
     return orjson.dumps([old + new for old, new in zip(before, spent, strict=True)])

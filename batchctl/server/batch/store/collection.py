@@ -25,6 +25,7 @@ class Collection:
     """A table of documents: key, state and doc, and the columns `fixed` and `changing`, which `derive` computes.
 
     `derive` gives the values in that order. The fixed ones and the key never change: their indexes are left alone.
+    Within a transaction there is one Row for each document, so whoever asks again sees what is not saved yet.
     """
 
     def __init__(
@@ -37,6 +38,9 @@ class Collection:
         fixed: Sequence[str] = (),
     ) -> None:
         self._store = store
+        self.known: dict[int, Row] = {}
+        """What the transaction has read and written so far, by seq; it empties this when it begins and ends."""
+
         self._table = table
         self._derive = derive
         self._fixed = len(fixed)
@@ -49,7 +53,7 @@ class Collection:
     def add(self, doc: Doc) -> Row:
         """Store a new document; its id (any case) must be new."""
         values = (doc["state"], orjson.dumps(doc), doc["id"].lower(), *self._derive(doc))
-        return Row(self._store.insert(self._add, values), doc)
+        return self._one(self._store.insert(self._add, values), doc)
 
     def save(self, row: Row) -> None:
         """Write a changed document back."""
@@ -63,18 +67,29 @@ class Collection:
 
     def at(self, seq: int) -> Row | None:
         """The document with this place."""
+        if (row := self.known.get(seq)) is not None:
+            return row
         found = self._store.one(self._at, (seq,))
-        return Row(seq, orjson.loads(found[0])) if found else None
+        return self._one(seq, orjson.loads(found[0])) if found else None
 
     def find(self, where: str, arguments: Sequence[Any] = ()) -> Row | None:
         """The oldest document that meets the condition."""
         return next(iter(self.all(where, arguments, limit=1)), None)
 
-    def all(self, where: str = "1", arguments: Sequence[Any] = (), *, limit: int = -1) -> list[Row]:
-        """At most `limit` documents that meet the condition, oldest first."""
-        sql = f"SELECT seq, doc FROM {self._table} WHERE {where} ORDER BY seq LIMIT ?"
-        return [Row(seq, orjson.loads(doc)) for seq, doc in self._store.all(sql, (*arguments, limit))]
+    def all(
+        self, where: str = "1", arguments: Sequence[Any] = (), *, limit: int = -1, order: str = "seq"
+    ) -> list[Row]:
+        """At most `limit` documents that meet the condition, oldest first or in the `order` of a column."""
+        sql = f"SELECT seq, doc FROM {self._table} WHERE {where} ORDER BY {order} LIMIT ?"
+        known = self.known
+        found = self._store.all(sql, (*arguments, limit))
+        return [known.get(seq) or self._one(seq, orjson.loads(doc)) for seq, doc in found]
 
     def remove(self, seq: int) -> None:
         """Forget a document."""
         self._store.do(f"DELETE FROM {self._table} WHERE seq = ?", (seq,))
+        self.known.pop(seq, None)
+
+    def _one(self, seq: int, doc: Doc) -> Row:
+        row = self.known[seq] = Row(seq, doc)
+        return row

@@ -4,16 +4,21 @@ WAL with `synchronous=NORMAL`: a commit survives the death of the process (not o
 This module must not know what a document means beyond the columns it derives.
 """
 
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from batchctl.server.batch.store.aside import Aside
-from batchctl.server.batch.store.collection import Collection
+from batchctl.server.batch.store.collection import Collection, Row
 from batchctl.server.batch.store.schema import TABLES, TRIGGERS, VERSION
 from batchctl.server.batch.wire import INFINITE, Doc, after
+
+_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
+_MOST_KNOWN = 500
+"""Documents of each kind that may be remembered from one transaction to the next."""
 
 
 class StoreVersionError(RuntimeError):
@@ -24,14 +29,16 @@ class Store:
     """Opens (and creates) the file; `close()` it. `path` may be `:memory:` for a store that is not kept."""
 
     def __init__(self, path: Path | str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=300)
+        self._connection = apsw.Connection(str(path), flags=_FLAGS, statementcachesize=300)
+        # Without this a statement is planned again for every new value of LIMIT.
+        self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         # One cursor: every answer is read at once, and making a cursor for each question would take as long as a small one.
-        self._execute = self._connection.cursor().execute
+        self._cursor = self._connection.cursor()
+        self._execute = self._cursor.execute
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self.all("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
             self._create()
-        except sqlite3.Error:
+        except apsw.Error:
             self.close()  # what was begun would keep others out
             raise
         self.identity = str(self.one("SELECT value FROM facts WHERE name = 'identity'")[0])
@@ -44,6 +51,7 @@ class Store:
         job_columns = ("pool", "priority", "ending", "auto_end", "deadline", "parallel")
         self.jobs = Collection(self, "jobs", _job_columns, fixed=("schedule",), changing=job_columns)
         self.schedules = Collection(self, "schedules", _schedule_columns, changing=("wake",))
+        self._known = [c.known for c in (self.pools, self.nodes, self.jobs, self.schedules)]
         self.aside = Aside(self._name)
         self._task_seq = self.one("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'", default=(0,))[0]
 
@@ -68,9 +76,7 @@ class Store:
             raise StoreVersionError(f"the store has version {version}, this service needs {VERSION}")
         identity = str(uuid.uuid4())
         fact = f"INSERT INTO facts VALUES ('identity', '{identity}');"
-        self._connection.executescript(
-            f"BEGIN; {TABLES} {TRIGGERS} {fact} PRAGMA user_version = {VERSION}; COMMIT;"
-        )
+        self._execute(f"BEGIN; {TABLES} {TRIGGERS} {fact} PRAGMA user_version = {VERSION}; COMMIT;")
 
     def close(self) -> None:
         """Close the file."""
@@ -78,21 +84,20 @@ class Store:
 
     def transaction(self) -> "Transaction":
         """All changes inside, or none when it raises."""
-        return Transaction(self._connection, self._execute)
+        return Transaction(self._connection, self._execute, self._known)
 
-    def do(self, sql: str, arguments: Sequence[Any] = ()) -> int:
-        """Run one statement; the number of rows it changed."""
-        return self._execute(sql, arguments).rowcount
+    def do(self, sql: str, arguments: Sequence[Any] = ()) -> None:
+        """Run one statement."""
+        self._execute(sql, arguments)
 
     def insert(self, sql: str, arguments: Sequence[Any] = ()) -> int:
         """Run one INSERT; the new row's seq."""
-        seq = self._execute(sql, arguments).lastrowid
-        assert seq is not None
-        return seq
+        self._execute(sql, arguments)
+        return self._connection.last_insert_rowid()
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each row."""
-        self._connection.executemany(sql, rows)
+        self._cursor.executemany(sql, rows)
 
     def all(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Every row."""
@@ -106,7 +111,7 @@ class Store:
     @property
     def changes(self) -> int:
         """How many rows were ever changed through this connection; equal before and after means: nothing was."""
-        return self._connection.total_changes
+        return self._connection.total_changes()
 
     def next_task_seqs(self, count: int) -> range:
         """`count` fresh places in the order of tasks. Places handed out in a rolled-back transaction are lost."""
@@ -118,20 +123,37 @@ class Store:
 class Transaction:
     """A context: what is done inside is committed at its end, or undone when it raises."""
 
-    def __init__(self, connection: sqlite3.Connection, execute: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        execute: Callable[[str], object],
+        known: Sequence[dict[int, Row]],
+    ) -> None:
         self._connection = connection
         self._execute = execute
+        self._known = known
 
     def __enter__(self) -> None:
+        for rows in self._known:
+            if len(rows) > _MOST_KNOWN:
+                rows.clear()
         self._execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        is_kept = False
         try:
             if kind is None:
                 self._execute("COMMIT")
+                is_kept = True
         finally:
-            if self._connection.in_transaction:  # SQLite may have rolled back by itself, as on a full disk
-                self._execute("ROLLBACK")
+            if not is_kept:
+                self._undo()
+
+    def _undo(self) -> None:
+        for rows in self._known:
+            rows.clear()
+        if self._connection.in_transaction:  # SQLite may have rolled back by itself, as on a full disk
+            self._execute("ROLLBACK")
 
 
 def _pool_columns(doc: Doc) -> tuple[Any, ...]:
