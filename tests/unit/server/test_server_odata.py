@@ -93,3 +93,18 @@ def test_what_is_not_a_filter(text: str) -> None:
 )
 def test_the_state_an_index_can_use(text: str, state: str | None) -> None:
     assert required_value(parse_filter(text, "BatchTask"), "state") == state
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("startswith(id,'ETL-')", "etl-"),
+        ("state eq 'active' and startswith(id, 'x')", "x"),
+        ("startswith(id,'x') or state eq 'active'", None),
+        ("not startswith(id,'x')", None),
+        ("startswith(displayName,'x')", None),
+        ("id eq 'x'", None),
+    ],
+)
+def test_the_beginning_of_an_id_that_an_index_can_use(text: str, prefix: str | None) -> None:
+    assert required_value(parse_filter(text, "BatchTask"), "id", "startswith") == prefix

@@ -280,6 +280,16 @@ class Story(RuleBasedStateMachine):
         self.tick()
 
     @invariant()
+    def what_is_remembered_is_stored(self) -> None:
+        for table in ("pools", "nodes", "jobs", "schedules"):
+            stored = dict(self.store.all(f"SELECT seq, doc FROM {table}"))
+            for seq, row in getattr(self.store, table).known.items():
+                assert orjson.loads(stored[seq]) == orjson.loads(orjson.dumps(row.doc)), (
+                    table,
+                    row.doc["id"],
+                )
+
+    @invariant()
     def states_follow_the_arrows(self) -> None:
         found: dict[tuple[str, Any], str] = {}
         for kind, key, state, previous in self._states():
