@@ -140,6 +140,7 @@ def parse_http_date(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+@lru_cache(maxsize=64)  # a new job and its first task have the same
 def next_etag(now: datetime, previous: str | None = None) -> str:
     """An entity tag like the service's (`0x8D…`: .NET ticks in hex), never equal to `previous`."""
     passed = now - _YEAR_ONE

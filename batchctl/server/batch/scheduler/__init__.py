@@ -47,6 +47,7 @@ _PASSES: tuple[tuple[tuple[str, ...], Pass], ...] = (
     ((schedules.DUE, placement.DUE), placement.place),
 )
 """What a tick consists of, in order, each part with when it has something to do: questions to an index."""
+_IN_ORDER = tuple(do for _, do in _PASSES)
 _REST = ((retention.DUE,), (jobs.TO_REMOVE,), (nodes.TO_REST,), ("SELECT 1 FROM chores",), (runs.UNTOLD,))
 _QUESTIONS = (*(questions for questions, _ in _PASSES), *_REST)
 _WHICH_ARE_DUE = "SELECT " + ", ".join(" OR ".join(f"EXISTS ({one})" for one in some) for some in _QUESTIONS)
@@ -71,7 +72,6 @@ def tick(store: Store, now: datetime, *, can_start: bool = True) -> list[Effect]
     """
     effects: list[Effect] = []
     gone: list[RemoveFolder] = []
-    passes = [do for _, do in _PASSES]
     before = store.changes
     *due, expired, to_remove, to_rest, chores, untold = store.one(_WHICH_ARE_DUE, (instant_text(now),))
     store.aside.begin()
@@ -81,7 +81,7 @@ def tick(store: Store, now: datetime, *, can_start: bool = True) -> list[Effect]
     if expired:
         gone = retention.expire(store, now)
     while True:
-        for do in compress(passes, due):
+        for do in compress(_IN_ORDER, due):
             store.aside.begin()
             if can_start or do is not placement.place:
                 do(store, now, effects)

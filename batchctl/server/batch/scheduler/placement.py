@@ -78,7 +78,7 @@ class _Room:
         ]
         if wished in fits or not fits:
             return wished if fits else None
-        return (min if self._pack else max)(fits, key=lambda node: self._free[node])
+        return (min if self._pack else max)(fits, key=self._free.__getitem__)
 
     def take(self, node: int, slots: int, *, whole: bool) -> None:
         self._free[node] -= self._free[node] if whole else slots
@@ -86,7 +86,7 @@ class _Room:
     def hold_emptiest(self) -> None:
         """Keep the emptiest node from filling up again: somebody waits for all of it."""
         if self._free:
-            self._free[max(self._free, key=lambda node: self._free[node])] = 0
+            self._free[max(self._free, key=self._free.__getitem__)] = 0
 
 
 def place(store: Store, now: datetime, effects: list[Effect]) -> None:

@@ -10,7 +10,7 @@ import orjson
 
 from batchctl.server.batch.scheduler.effects import RemoveFolder
 from batchctl.server.batch.store import Store
-from batchctl.server.batch.wire import Doc, after, duration, instant_text, moment_of
+from batchctl.server.batch.wire import Doc, duration, instant_text, moment_of
 
 _REMOVED_AT_ONCE = 1000
 _PARTS = 100
@@ -22,12 +22,11 @@ DUE = "SELECT 1 FROM tasks WHERE expires <= ?1 AND expires IS NOT NULL"
 def expiry(ended: str, constraints: Doc) -> str | None:
     """When the files of a task that ended then may go; None: never."""
     kept = duration(constraints["retentionTime"])
-    earliest = after(ended, constraints["retentionTime"])
-    if not kept or earliest is None:
-        return earliest
+    if not kept:
+        return ended if kept is not None else None
     step = kept / _PARTS
     try:
-        return instant_text(_EPOCH - (_EPOCH - moment_of(earliest)) // step * step)
+        return instant_text(_EPOCH - (_EPOCH - moment_of(ended) - kept) // step * step)
     except OverflowError:
         return None
 

@@ -160,22 +160,29 @@ def _end_task_run(
     doc = task.document
     execution = orjson.loads(task.execution or b"{}")
     text = instant_text(now)
-    counts = {name: execution[name] for name in execution if name.startswith(("retry", "requeue", "last"))}
     if killing is Killing.REQUEUE:
-        counts |= {"requeueCount": counts["requeueCount"] + 1, "lastRequeueTime": text}
+        counts = _counts(execution) | {
+            "requeueCount": execution["requeueCount"] + 1,
+            "lastRequeueTime": text,
+        }
         used = usage.add_try(store, job.seq, task, execution, ending, now)
         _move(store, task, TaskEvent.REQUEUE, counts, text, used)
         return
     limit = doc["constraints"]["maxTaskRetryCount"]
     # Only a non-zero exit code is worth another try: what could not start or upload its files ends.
     failed_by_itself = killing is None and ending.exit_code not in (None, 0) and ending.failure is None
-    if failed_by_itself and (limit == -1 or counts["retryCount"] < limit):
-        counts |= {"retryCount": counts["retryCount"] + 1, "lastRetryTime": text}
+    if failed_by_itself and (limit == -1 or execution["retryCount"] < limit):
+        counts = _counts(execution) | {"retryCount": execution["retryCount"] + 1, "lastRetryTime": text}
         used = usage.add_try(store, job.seq, task, execution, ending, now, is_retried=True)
         _move(store, task, TaskEvent.RETRY, counts, text, used)
         return
     event = TaskEvent.FINISH if killing is None else TaskEvent.TERMINATE
     _complete(store, job, task, doc, execution, event, ending, killing, now)
+
+
+def _counts(execution: Doc) -> Doc:
+    """What of an ended try its successor goes on with."""
+    return {name: execution[name] for name in execution if name.startswith(("retry", "requeue", "last"))}
 
 
 def reactivate(store: Store, task: TaskRow, now: datetime) -> None:

@@ -73,7 +73,8 @@ def latest_occurrence(first: str, recurrence: str | None, now: datetime) -> tupl
     if interval is None:
         return first, None
     start = moment_of(first)
-    due = instant_text(start + (now - start) // interval * interval)
+    missed = (now - start) // interval
+    due = instant_text(start + missed * interval) if missed else first
     return due, after(due, recurrence)
 
 
