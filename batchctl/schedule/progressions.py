@@ -3,10 +3,15 @@
 The fewest is a hard problem; these are cheap attempts of different character, and `smallest_cover` takes
 the best. Each gives up, with None, once it needs more than `limit`, which is what keeps hopeless lines
 cheap. This module must not know time zones or Azure Batch: it is about integers.
+
+A line may fire every minute of 400 days, so what looks at each minute is left to loops in C: a set of minutes is a row of
+bytes, and a progression in it a slice.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations, groupby, islice
+from operator import sub
 from typing import NamedTuple
 
 _DAY = 24 * 60
@@ -37,7 +42,7 @@ def smallest_cover(parts: Sequence[Sequence[int]], limit: int) -> Cover:
     patterns break, so that covering part by part is tried as well as covering all at once.
     """
     filled = [part for part in parts if part]
-    whole = _best([minute for part in filled for minute in part], limit)
+    whole = _best(list(chain.from_iterable(filled)), limit)
     if len(filled) < 2:
         return whole
     pieces: list[Progression] = []
@@ -50,10 +55,60 @@ def smallest_cover(parts: Sequence[Sequence[int]], limit: int) -> Cover:
     return pieces if whole is None or len(pieces) < len(whole) else whole
 
 
-def _best(minutes: Sequence[int], limit: int) -> Cover:
+class _Minutes:
+    """Some minutes, at least one, and which of them are left to cover."""
+
+    def __init__(self, minutes: Sequence[int]) -> None:
+        self.all = minutes
+        self.runs = [
+            (gap, len(list(group))) for gap, group in groupby(map(sub, islice(minutes, 1, None), minutes))
+        ]
+        """(gap, how many such gaps follow each other), as the minutes have them."""
+        self._all = bytearray(minutes[-1] - minutes[0] + 1)
+        self._left = bytearray()
+        at = 0
+        for gap, count in self.runs:
+            self._all[at : at + gap * count : gap] = b"\x01" * count
+            at += gap * count
+        self._all[at] = 1
+
+    def restore(self) -> None:
+        """All of them are left again."""
+        self._left = self._all.copy()
+
+    def next(self, minute: int) -> int | None:
+        """The first that is left from `minute` on."""
+        found = self._left.find(1, minute - self.all[0])
+        return None if found < 0 else self.all[0] + found
+
+    def longer(self, first: int, step: int, best: Progression) -> Progression:
+        """The progression of those left from `first` by `step` if it is longer than `best`, else `best`."""
+        start, size = first - self.all[0], best.length
+        if (beyond := start + step * size) >= len(self._left) or not self._left[beyond]:
+            return best
+        while True:
+            size = max(64, size * 16)
+            part = self._left[start : start + step * size : step]
+            length = part.find(0)
+            if length < 0 and len(part) == size:
+                continue
+            length = len(part) if length < 0 else length
+            return Progression(first, step, length) if length > best.length else best
+
+    def cover(self, found: Progression) -> None:
+        """Its members are no longer left."""
+        start, step = found.first - self.all[0], found.step or 1
+        self._left[start : start + step * (found.length - 1) + 1 : step] = bytes(found.length)
+
+
+def _best(listed: Sequence[int], limit: int) -> Cover:
+    if not listed or limit < 1:
+        return None if listed else []
     best: Cover = None
+    minutes = _Minutes(listed)
     # Of equally short ones the first stays: days and weeks read better than a step of 23 hours and a half.
     for attempt in (_calendar_steps, _equal_gaps, _longest_from_first, _longest_anywhere):
+        minutes.restore()
         cover = attempt(minutes, limit)
         if cover is not None:
             best, limit = cover, len(cover) - 1
@@ -62,73 +117,68 @@ def _best(minutes: Sequence[int], limit: int) -> Cover:
     return best
 
 
-def _calendar_steps(minutes: Sequence[int], limit: int) -> Cover:
+def _calendar_steps(minutes: _Minutes, limit: int) -> Cover:
     """From the first minute left, the longest progression by a divisor of the day, or by weeks."""
     return _greedy(minutes, limit, _CALENDAR_STEPS)
 
 
-def _equal_gaps(minutes: Sequence[int], limit: int) -> Cover:
+def _equal_gaps(minutes: _Minutes, limit: int) -> Cover:
     """Runs of neighbours with the same gap: right for office hours over a few days, and for odd leftovers."""
     cover: list[Progression] = []
-    position = 0
-    while position < len(minutes):
+    position = between = 0
+    for gap, count in minutes.runs:
+        gaps = count - between
+        between = 0
+        if not gaps:
+            continue  # the gap between two runs
         if len(cover) >= limit:
             return None
-        first = minutes[position]
-        step = minutes[position + 1] - first if position + 1 < len(minutes) else 0
-        length = 1
-        while position + length < len(minutes) and minutes[position + length] == first + step * length:
-            length += 1
-        cover.append(Progression(first, step, length))
-        position += length
+        cover.append(Progression(minutes.all[position], gap, gaps + 1))
+        position += gaps + 1
+        between = 1
+    if position < len(minutes.all):
+        if len(cover) >= limit:
+            return None
+        cover.append(Progression(minutes.all[position], 0, 1))
     return cover
 
 
-def _longest_from_first(minutes: Sequence[int], limit: int) -> Cover:
+def _longest_from_first(minutes: _Minutes, limit: int) -> Cover:
     """From the first minute left, the longest progression of any step."""
     return _greedy(minutes, limit, None)
 
 
-def _greedy(minutes: Sequence[int], limit: int, steps: Sequence[int] | None) -> Cover:
-    left = set(minutes)
+def _greedy(minutes: _Minutes, limit: int, steps: Sequence[int] | None) -> Cover:
     cover: list[Progression] = []
-    for position, first in enumerate(minutes):
-        if first not in left:
-            continue
+    first: int | None = minutes.all[0]
+    while first is not None:
         if len(cover) >= limit:
             return None
         best = Progression(first, 0, 1)
-        for step in steps or (minutes[later] - first for later in range(position + 1, len(minutes))):
-            if (minutes[-1] - first) // step < best.length:
+        position = bisect_left(minutes.all, first) + 1
+        for step in steps or (minutes.all[later] - first for later in range(position, len(minutes.all))):
+            if (minutes.all[-1] - first) // step < best.length:
                 break  # steps ascend: no longer one is to be had
-            if first + step * best.length in left:
-                best = _longer(left, first, step, best)
+            best = minutes.longer(first, step, best)
         cover.append(best)
-        left.difference_update(best.members())
+        minutes.cover(best)
+        first = minutes.next(first)
     return cover
 
 
-def _longest_anywhere(minutes: Sequence[int], limit: int) -> Cover:
+def _longest_anywhere(minutes: _Minutes, limit: int) -> Cover:
     """The longest progression there is, again and again: right for months and other uneven rarities."""
-    if len(minutes) > _FEW:
+    if len(minutes.all) > _FEW:
         return None
-    left = set(minutes)
+    left = list(minutes.all)
     cover: list[Progression] = []
     while left:
         if len(cover) >= limit:
             return None
-        best = Progression(min(left), 0, 1)
-        for first, second in combinations(sorted(left), 2):
-            if first + (second - first) * best.length in left:
-                best = _longer(left, first, second - first, best)
+        best = Progression(left[0], 0, 1)
+        for first, second in combinations(left, 2):
+            best = minutes.longer(first, second - first, best)
         cover.append(best)
-        left.difference_update(best.members())
+        minutes.cover(best)
+        left = [minute for minute in left if minute not in best.members()]
     return cover
-
-
-def _longer(left: set[int], first: int, step: int, best: Progression) -> Progression:
-    """The progression from `first` by `step` if it is longer than `best`, else `best`."""
-    length = 1
-    while first + step * length in left:
-        length += 1
-    return Progression(first, step, length) if length > best.length else best
