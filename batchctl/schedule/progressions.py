@@ -4,13 +4,14 @@ The fewest is a hard problem; these are cheap attempts of different character, a
 the best. Each gives up, with None, once it needs more than `limit`, which is what keeps hopeless lines
 cheap. This module must not know time zones or Azure Batch: it is about integers.
 
-A line may fire every minute of 400 days, so what looks at each minute is left to loops in C: a set of minutes is a row of
-bytes, and a progression in it a slice.
+A line may fire every minute of 400 days, so loops over minutes are left to C: a set of minutes is a row of bytes, and a
+progression in it a slice.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import chain, combinations, groupby, islice
+from math import gcd
 from operator import sub
 from typing import NamedTuple
 
@@ -56,20 +57,23 @@ def smallest_cover(parts: Sequence[Sequence[int]], limit: int) -> Cover:
 
 
 class _Minutes:
-    """Some minutes, at least one, and which of them are left to cover."""
+    """Some minutes, at least one, and which of them are left to cover: a byte for each, and for each that might lie between
+    (at multiples of what the gaps have in common)."""
 
     def __init__(self, minutes: Sequence[int]) -> None:
         self.all = minutes
-        self.runs = [
-            (gap, len(list(group))) for gap, group in groupby(map(sub, islice(minutes, 1, None), minutes))
-        ]
+        gaps = map(sub, islice(minutes, 1, None), minutes)
+        self.runs = [(gap, len(list(group))) for gap, group in groupby(gaps)]
         """(gap, how many such gaps follow each other), as the minutes have them."""
-        self._all = bytearray(minutes[-1] - minutes[0] + 1)
+        self._first = minutes[0]
+        self._unit = gcd(*(gap for gap, _ in self.runs)) or 1
+        self._all = bytearray((minutes[-1] - self._first) // self._unit + 1)
         self._left = bytearray()
         at = 0
         for gap, count in self.runs:
-            self._all[at : at + gap * count : gap] = b"\x01" * count
-            at += gap * count
+            step = gap // self._unit
+            self._all[at : at + step * count : step] = b"\x01" * count
+            at += step * count
         self._all[at] = 1
 
     def restore(self) -> None:
@@ -78,17 +82,19 @@ class _Minutes:
 
     def next(self, minute: int) -> int | None:
         """The first that is left from `minute` on."""
-        found = self._left.find(1, minute - self.all[0])
-        return None if found < 0 else self.all[0] + found
+        found = self._left.find(1, (minute - self._first) // self._unit)
+        return None if found < 0 else self._first + found * self._unit
 
     def longer(self, first: int, step: int, best: Progression) -> Progression:
         """The progression of those left from `first` by `step` if it is longer than `best`, else `best`."""
-        start, size = first - self.all[0], best.length
-        if (beyond := start + step * size) >= len(self._left) or not self._left[beyond]:
+        if step % self._unit:
+            return best
+        start, stride, size = (first - self._first) // self._unit, step // self._unit, best.length
+        if (beyond := start + stride * size) >= len(self._left) or not self._left[beyond]:
             return best
         while True:
             size = max(64, size * 16)
-            part = self._left[start : start + step * size : step]
+            part = self._left[start : start + stride * size : stride]
             length = part.find(0)
             if length < 0 and len(part) == size:
                 continue
@@ -97,8 +103,8 @@ class _Minutes:
 
     def cover(self, found: Progression) -> None:
         """Its members are no longer left."""
-        start, step = found.first - self.all[0], found.step or 1
-        self._left[start : start + step * (found.length - 1) + 1 : step] = bytes(found.length)
+        start, stride = (found.first - self._first) // self._unit, found.step // self._unit or 1
+        self._left[start : start + stride * (found.length - 1) + 1 : stride] = bytes(found.length)
 
 
 def _best(listed: Sequence[int], limit: int) -> Cover:
