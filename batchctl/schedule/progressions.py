@@ -9,7 +9,7 @@ progression in it a slice.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, combinations, groupby, islice
 from math import gcd
 from operator import sub
@@ -85,26 +85,36 @@ class _Minutes:
         found = self._left.find(1, (minute - self._first) // self._unit)
         return None if found < 0 else self._first + found * self._unit
 
-    def longer(self, first: int, step: int, best: Progression) -> Progression:
-        """The progression of those left from `first` by `step` if it is longer than `best`, else `best`."""
-        if step % self._unit:
-            return best
-        start, stride, size = (first - self._first) // self._unit, step // self._unit, best.length
-        if (beyond := start + stride * size) >= len(self._left) or not self._left[beyond]:
-            return best
-        while True:
-            size = max(64, size * 16)
-            part = self._left[start : start + stride * size : stride]
-            length = part.find(0)
-            if length < 0 and len(part) == size:
-                continue
-            length = len(part) if length < 0 else length
-            return Progression(first, step, length) if length > best.length else best
+    def longest(self, first: int, steps: Iterable[int]) -> Progression:
+        """The longest progression of those left from `first` by one of the ascending `steps`, the first of the longest."""
+        left, unit, start = self._left, self._unit, (first - self._first) // self._unit
+        room = self.all[-1] - first
+        best = Progression(first, 0, 1)
+        for step in steps:
+            if room // step < best.length:
+                break  # no longer one is to be had
+            if step % unit == 0 and left[start + step // unit * best.length]:
+                length = _ones(left, start, step // unit)
+                best = Progression(first, step, length) if length > best.length else best
+        return best
 
     def cover(self, found: Progression) -> None:
         """Its members are no longer left."""
         start, stride = (found.first - self._first) // self._unit, found.step // self._unit or 1
         self._left[start : start + stride * (found.length - 1) + 1 : stride] = bytes(found.length)
+
+
+def _ones(row: bytearray, start: int, stride: int) -> int:
+    """How many ones there are in a row, each `stride` after the one before; at least the one at `start`."""
+    size = 64
+    while True:
+        part = row[start : start + stride * size : stride]
+        found = part.find(0)
+        if found >= 0:
+            return found
+        if len(part) < size:
+            return len(part)
+        size *= 16
 
 
 def _best(listed: Sequence[int], limit: int) -> Cover:
@@ -160,12 +170,8 @@ def _greedy(minutes: _Minutes, limit: int, steps: Sequence[int] | None) -> Cover
     while first is not None:
         if len(cover) >= limit:
             return None
-        best = Progression(first, 0, 1)
-        position = bisect_left(minutes.all, first) + 1
-        for step in steps or (minutes.all[later] - first for later in range(position, len(minutes.all))):
-            if (minutes.all[-1] - first) // step < best.length:
-                break  # steps ascend: no longer one is to be had
-            best = minutes.longer(first, step, best)
+        later = range(bisect_left(minutes.all, first) + 1, len(minutes.all))
+        best = minutes.longest(first, steps or (minutes.all[position] - first for position in later))
         cover.append(best)
         minutes.cover(best)
         first = minutes.next(first)
@@ -176,15 +182,19 @@ def _longest_anywhere(minutes: _Minutes, limit: int) -> Cover:
     """The longest progression there is, again and again: right for months and other uneven rarities."""
     if len(minutes.all) > _FEW:
         return None
-    left = list(minutes.all)
+    left = set(minutes.all)
     cover: list[Progression] = []
     while left:
         if len(cover) >= limit:
             return None
-        best = Progression(left[0], 0, 1)
-        for first, second in combinations(left, 2):
-            best = minutes.longer(first, second - first, best)
+        best = Progression(min(left), 0, 1)
+        for first, second in combinations(sorted(left), 2):
+            step = second - first
+            if first + step * best.length in left:  # else it is no longer one
+                length = 2
+                while first + step * length in left:
+                    length += 1
+                best = Progression(first, step, length) if length > best.length else best
         cover.append(best)
-        minutes.cover(best)
-        left = [minute for minute in left if minute not in best.members()]
+        left.difference_update(best.members())
     return cover
