@@ -36,7 +36,8 @@ class Store:
         self._cursor = self._connection.cursor()
         self._execute = self._cursor.execute
         try:
-            self.all("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+            # Documents of 2 kB lie badly in pages of 4.
+            self.all("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
             self._create()
         except apsw.Error:
             self.close()  # what was begun would keep others out
