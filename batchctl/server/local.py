@@ -166,7 +166,7 @@ class LocalServer:
         state.nodes.mkdir(exist_ok=True)
         try:
             store = Store(state.store)
-        except (StoreVersionError, apsw.NotADBError, apsw.CorruptError) as problem:
+        except (StoreVersionError, apsw.NotADBError, apsw.CorruptError, apsw.CantOpenError) as problem:
             raise TargetError(
                 f"{state.root}: {problem}", hint="batchctl local reset", code="StoreUnreadable"
             ) from None

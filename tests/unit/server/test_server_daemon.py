@@ -290,6 +290,13 @@ def test_a_store_of_another_version_is_not_touched(tmp_path: Path) -> None:
     assert caught.value.hint == "batchctl local reset"
 
 
+def test_a_store_that_is_a_folder_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "batch.sqlite").mkdir()
+    with pytest.raises(TargetError, match="unable to open") as caught, LocalServer(tmp_path):
+        pass
+    assert caught.value.hint == "batchctl local reset"
+
+
 def test_a_store_that_cannot_be_read_says_what_to_do_each_time(state: Path) -> None:
     state.mkdir()
     (state / "batch.sqlite").write_bytes(b"this is no database" * 400)
