@@ -3,11 +3,15 @@
 import csv
 import gzip
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batchctl_etl.errors import WorkFailed
+from batchctl_etl.transforms import sql as sql_transform
 
 WEATHER = Path(__file__).parents[3] / "jobspecs/samples/seattle-weather.csv"
 
@@ -247,6 +251,36 @@ def test_an_error_in_the_middle_leaves_the_old_sink(etl, tmp_path):
     assert done.exit_code == 1
     assert "boom" in done.stderr
     assert (tmp_path / "work/out/x.jsonl").read_text() == "old"
+
+
+class Interrupted:
+    """A relation whose rows end as DuckDB's now and then do, when it is another thread that failed."""
+
+    def to_arrow_reader(self, _size: int) -> pa.RecordBatchReader:
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield pa.record_batch({"x": ["ok"]})
+            raise OSError("INTERRUPT Error: Interrupted!")
+
+        return pa.RecordBatchReader.from_batches(pa.schema({"x": pa.string()}), batches())
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [("error('boom')", "sql: Invalid Input Error: boom"), ("'ok'", "sql: INTERRUPT Error: Interrupted!")],
+)
+def test_what_went_wrong_is_told_though_duckdb_only_says_that_it_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, expression: str, message: str
+) -> None:
+    relations, real = [Interrupted()], sql_transform._relation
+    monkeypatch.setattr(
+        sql_transform, "_relation", lambda *given: relations.pop() if relations else real(*given)
+    )
+    query = f"SELECT {expression} AS x FROM range(10)"
+    with (
+        pytest.raises(WorkFailed, match=f"^{re.escape(message)}$"),
+        sql_transform.select(query, {}, memory_limit="100MB") as reader,
+    ):
+        reader.read_all()
 
 
 def test_a_memory_limit_that_is_too_small_is_one_clear_line(etl, tmp_path):

@@ -153,7 +153,10 @@ def _asked(connection: duckdb.DuckDBPyConnection, check: Check, sql: str) -> lis
         statements = connection.extract_statements(sql)
         if len(statements) != 1:
             raise WorkFailed(f"check {label(check)}", "it is not one SELECT", "")
-        return connection.execute(statements[0]).fetchall()
+        try:
+            return connection.execute(statements[0]).fetchall()
+        except duckdb.InterruptException:  # see `is_interrupted`
+            return connection.execute(sql).fetchall()
     except duckdb.Error as error:
         raise WorkFailed(f"check {label(check)}", without_drawing(error), "correct the check") from error
 

@@ -5,6 +5,7 @@ process.
 """
 
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -51,7 +52,11 @@ def select(
                 text = sql if isinstance(sql, str) else sql(lambda query: _columns(connection, query, views))
                 reader = _relation(connection, text).to_arrow_reader(BATCH_ROWS)
             check_names(reader.schema)
-            yield pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, views))
+
+            def again() -> None:
+                deque(_relation(connection, text).to_arrow_reader(BATCH_ROWS), maxlen=0)
+
+            yield pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, views, again))
         finally:
             connection.close()
 
@@ -156,14 +161,28 @@ def _relation(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBP
     return connection.sql(sql)
 
 
-def _batches(reader: pa.RecordBatchReader, views: Mapping[str, View]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    reader: pa.RecordBatchReader, views: Mapping[str, View], again: Callable[[], None]
+) -> Iterator[pa.RecordBatch]:
+    """Of the reader. `again` asks for all of them once more, for the sake of the error."""
     while True:
         with _translated(views):
             try:
                 batch = reader.read_next_batch()
             except StopIteration:
                 return
+            except OSError as error:
+                _raise_failure(views, error)
+                if is_interrupted(error):
+                    again()
+                raise
         yield batch
+
+
+def is_interrupted(error: Exception) -> bool:
+    """Is that all that DuckDB says? When one of its threads fails the others are interrupted, and once in some hundred times
+    it tells what one of those has to say. Whoever asks again hears what went wrong."""
+    return "INTERRUPT Error" in str(error)
 
 
 @contextmanager
