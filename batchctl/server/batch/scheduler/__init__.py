@@ -91,7 +91,7 @@ def tick(store: Store, now: datetime, *, can_start: bool = True) -> list[Effect]
         before = store.changes
         *due, _, _, to_rest, chores, untold = store.one(_WHICH_ARE_DUE, (instant_text(now),))
     store.aside.begin()
-    if to_rest:  # what is placed in the place of what ended needs no rest between
+    if to_rest:  # not before: a node on which something starts when something else ends does not rest between
         nodes.rest_nodes(store, now)
     # Folders go before anything starts: a new task may have the name, and so the folder, of a removed one.
     kills = runs.kills(store) if untold else []

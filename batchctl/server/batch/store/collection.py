@@ -25,7 +25,8 @@ class Collection:
     """A table of documents: key, state and doc, and the columns `fixed` and `changing`, which `derive` computes.
 
     `derive` gives the values in that order. The fixed ones and the key never change: their indexes are left alone.
-    Within a transaction there is one Row for each document, so whoever asks again sees what is not saved yet.
+    A document is read once: whoever asks again is given the same Row, with what is not saved yet. So whoever changes a
+    document saves it, or the transaction is undone, and then all is read anew.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Collection:
     ) -> None:
         self._store = store
         self.known: dict[int, Row] = {}
-        """What the transaction has read and written so far, by seq; it empties this when it begins and ends."""
+        """What was read and written lately, by seq; transactions empty it."""
 
         self._table = table
         self._derive = derive

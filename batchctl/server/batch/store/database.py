@@ -17,8 +17,8 @@ from batchctl.server.batch.store.schema import TABLES, TRIGGERS, VERSION
 from batchctl.server.batch.wire import INFINITE, Doc, after
 
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
-_MOST_KNOWN = 500
-"""Documents of each kind that may be remembered from one transaction to the next."""
+_MOST_KNOWN = 200
+"""So many documents of each kind are remembered from one transaction to the next; if there are more, none."""
 
 
 class StoreVersionError(RuntimeError):
