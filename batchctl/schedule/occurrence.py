@@ -87,7 +87,7 @@ def on_day(cron: Cron, timezone: ZoneInfo, dst: Dst, day: int) -> list[int]:
     midnight = day * DAY
     parts = stretches_of_day(timezone, day)
     if len(parts) == 1:
-        return list(map((midnight - parts[0].offset).__add__, cron.times))
+        return [midnight + time - parts[0].offset for time in cron.times]
     walls = [midnight + time for time in cron.times]
     fired: set[int] = set()
     seen: set[int] = set()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from batchctl.schedule.window import Window, as_utc, minute_ceil, minute_floor
+from batchctl.schedule.window import Window, as_utc, minute_floor
 
 _MINUTE = timedelta(minutes=1)
 
@@ -58,20 +58,23 @@ def firing_minutes(recurrence: Recurrence, window: Window) -> range | None:
     start, interval = recurrence.start, recurrence.interval or _MINUTE
     if start.second or start.microsecond or interval % _MINUTE:
         return None
-    until = window.end if recurrence.end is None else min(window.end, recurrence.end + timedelta.resolution)
-    if start >= until:
+    which = _in_window(recurrence, window)
+    if not which:
         return range(0)
     first, step = minute_floor(start), interval // _MINUTE
-    end = first + 1 if recurrence.interval is None else minute_ceil(until)
-    skipped = max(0, -((first - window.minutes.start) // step))
-    return range(first + skipped * step, end, step)
+    return range(first + which.start * step, first + which.stop * step, step)
 
 
 def _firings(recurrence: Recurrence, window: Window) -> list[datetime]:
+    start, interval = recurrence.start, recurrence.interval or _MINUTE
+    return [start + k * interval for k in _in_window(recurrence, window)]
+
+
+def _in_window(recurrence: Recurrence, window: Window) -> range:
+    """Which of its firings, counted from 0, lie in the window."""
     start, interval, end = recurrence.start, recurrence.interval, recurrence.end
     if interval is None:
-        return [start] if window.start <= start < window.end else []
+        return range(window.start <= start < window.end)
     first = max(0, -((start - window.start) // interval)) if start < window.start else 0
     until = window.end if end is None else min(window.end, end + timedelta.resolution)
-    count = max(0, -((start - until) // interval))
-    return [start + k * interval for k in range(first, count)]
+    return range(first, max(first, -((start - until) // interval)))

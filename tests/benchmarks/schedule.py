@@ -90,7 +90,7 @@ def _many_specs() -> Iterator[Row]:
 
 
 def _every_minute() -> Row:
-    """The line with the most occurrences, in zones where it is not good for ever."""
+    """The line with the most occurrences; where clocks change it is not good for ever."""
     cron, dst, times = parse("* * * * *"), Dst(missing=Missing.SHIFT, duplicate=Duplicate.FIRST), []
     for name in ZONES:
         start = time.process_time()

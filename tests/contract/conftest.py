@@ -13,6 +13,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError
 
 from batchctl.server import LocalServer
+from tests.contract.web_store import WebStore, serving
 
 DEADLINE_SECONDS = 90.0
 
@@ -125,3 +126,42 @@ def has_output(batch: BatchClient, job_id: str, task_id: str) -> bool:
     """Whether the task runs and has written something."""
     found = batch.get_task(job_id, task_id)
     return found.state == models.BatchTaskState.RUNNING and bool(text_of(batch, job_id, task_id))
+
+
+def schedule(name: str = "nightly", **more: Any) -> models.BatchJobScheduleCreateOptions:
+    """A schedule with a job a day, from now on."""
+    specification = models.BatchJobSpecification(pool_info=models.BatchPoolInfo(pool_id="etl"))
+    recurrence = models.BatchJobScheduleConfiguration(recurrence_interval=timedelta(days=1))
+    defaults: dict[str, Any] = {"job_specification": specification, "schedule": recurrence}
+    return models.BatchJobScheduleCreateOptions(id=name, **(defaults | more))
+
+
+@pytest.fixture
+def daily(batch: BatchClient) -> BatchClient:
+    """A pool of one node of four slots, and a job on it."""
+    batch.create_pool(pool(slots=4))
+    batch.create_job(job())
+    return batch
+
+
+def run(batch: BatchClient, script: str, name: str = "a", **more: Any) -> models.BatchTaskExecutionInfo:
+    """Run a script as a task of the job `daily`; how that went."""
+    batch.create_task("daily", shell(name, script, **more))
+    return completed(batch, "daily", name).execution_info
+
+
+def upload(pattern: str, url: str, condition: str = "taskcompletion", **more: Any) -> models.OutputFile:
+    """An output file: what matches `pattern` goes to the container at `url`."""
+    container = models.OutputFileBlobContainerDestination(container_url=url, **more)
+    return models.OutputFile(
+        file_pattern=pattern,
+        destination=models.OutputFileDestination(container=container),
+        upload_options=models.OutputFileUploadConfiguration(upload_condition=condition),
+    )
+
+
+@pytest.fixture
+def web() -> Iterator[WebStore]:
+    """A web server that holds files, takes others, and misbehaves on demand."""
+    with serving() as store:
+        yield store

@@ -1,13 +1,11 @@
-"""Resource files and output files over plain HTTP: a small web server plays the store, and misbehaves on demand."""
+"""Resource files over plain HTTP, from single addresses and from containers."""
 
 import errno
 import os
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from azure.batch import BatchClient, models
@@ -22,127 +20,12 @@ from tests.contract.conftest import (
     in_state,
     job,
     pool,
-    shell,
+    run,
     task,
     text_of,
+    upload,
 )
-
-
-class WebStore:
-    """What the server holds, what it was sent, and how it behaves: path -> status to answer with."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.sent: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.refusals: dict[str, list[int]] = {}
-        self.asked: list[str] = []
-        self.held = threading.Event()
-        self.held.set()
-        self.url = ""
-
-
-class Handler(BaseHTTPRequestHandler):
-    store: WebStore
-
-    def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        path = unquote(address.path)
-        self.store.asked.append(self.path)
-        if self._refused(path):
-            return
-        if parse_qs(address.query).get("comp") == ["list"]:
-            self._answer(200, self._listing(path, parse_qs(address.query)))
-        elif path == "/redirected":
-            self.send_response(302)
-            self.send_header("Location", "/plain.txt")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif path == "/held":
-            self.send_response(200)
-            self.send_header("Content-Length", "10")
-            self.end_headers()
-            self.wfile.write(b"begun")
-            self.wfile.flush()
-            self.store.held.wait(20)
-        elif path in self.store.files:
-            self._answer(200, self.store.files[path])
-        else:
-            self._answer(404, b"")
-
-    def do_PUT(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.store.asked.append(path)
-        if path == "/box/held":
-            self.store.held.wait(20)
-        if not self._refused(path):
-            self.store.sent[path] = (body, {name.lower(): value for name, value in self.headers.items()})
-            self._answer(201, b"")
-
-    def _listing(self, path: str, query: dict[str, list[str]]) -> bytes:
-        """Two blobs a page."""
-        prefix = query.get("prefix", [""])[0]
-        names = sorted(
-            name.removeprefix(f"{path}/") for name in self.store.files if name.startswith(f"{path}/")
-        )
-        names = [name for name in names if name.startswith(prefix)]
-        start = int(query.get("marker", ["0"])[0] or 0)
-        blobs = "".join(f"<Blob><Name>{name}</Name></Blob>" for name in names[start : start + 2])
-        marker = str(start + 2) if start + 2 < len(names) else ""
-        text = f"<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker>{marker}</NextMarker></EnumerationResults>"
-        return text.encode()
-
-    def _refused(self, path: str) -> bool:
-        waiting = self.store.refusals.get(path)
-        if not waiting:
-            return False
-        self._answer(waiting.pop(0), b"no")
-        return True
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"store": store}))
-    server.daemon_threads = True
-    store.url = f"http://127.0.0.1:{server.server_port}"
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    yield store
-    store.held.set()
-    server.shutdown()
-    serving.join()
-    server.server_close()
-
-
-@pytest.fixture
-def daily(batch: BatchClient) -> BatchClient:
-    batch.create_pool(pool(slots=4))
-    batch.create_job(job())
-    return batch
-
-
-def upload(pattern: str, url: str, condition: str = "taskcompletion", **more: Any) -> models.OutputFile:
-    container = models.OutputFileBlobContainerDestination(container_url=url, **more)
-    return models.OutputFile(
-        file_pattern=pattern,
-        destination=models.OutputFileDestination(container=container),
-        upload_options=models.OutputFileUploadConfiguration(upload_condition=condition),
-    )
-
-
-def run(batch: BatchClient, script: str, name: str = "a", **more: Any) -> models.BatchTaskExecutionInfo:
-    batch.create_task("daily", shell(name, script, **more))
-    return completed(batch, "daily", name).execution_info
+from tests.contract.web_store import WebStore
 
 
 def test_a_file_is_there_before_the_task_starts(daily: BatchClient, web: WebStore) -> None:
@@ -359,139 +242,3 @@ def test_too_many_resource_files(batch: BatchClient) -> None:
     files = [{"httpUrl": f"https://x/{'y' * 200}", "filePath": str(n)} for n in range(5500)]
     body = {"id": "a", "commandLine": "true", "resourceFiles": files}
     assert code_of(lambda: batch.create_task("daily", body)) == (413, "RequestEntityTooLarge")
-
-
-def test_output_goes_to_the_container(daily: BatchClient, web: WebStore) -> None:
-    box = f"{web.url}/box?sv=1&sig=x"
-    headers = [models.OutputFileUploadHeader(name="x-ms-blob-content-type", value="text/csv")]
-    files = [
-        upload("../stdout.txt", box, path="logs/a.txt", upload_headers=headers),
-        upload("../std*.txt", box, path="all/"),
-        upload("**/*.csv", box, path="tree"),
-        upload("out/[ab]?.dat", box),
-        upload("$AZ_BATCH_TASK_ID/${NAME}.txt", box),
-        upload("nothing-*.txt", box),
-        upload("not-there", box, path="x"),
-        upload("*.good", box, "tasksuccess", path="good"),
-        upload("*.bad", box, "taskfailure", path="bad"),
-    ]
-    script = (
-        "echo hi; mkdir -p d/e out a; echo 1 > t.csv; echo 2 > d/e/u.csv; echo 3 > .hidden.csv; "
-        "touch out/a1.dat out/c1.dat x.good x.bad; echo n > a/report.txt"
-    )
-    settings = [models.EnvironmentSetting(name="NAME", value="report")]
-    info = run(daily, script, output_files=files, environment_settings=settings)
-    assert (info.result, info.failure_info) == ("success", None)
-    names = ["logs/a.txt", "all/stdout.txt", "all/stderr.txt", "tree/t.csv", "tree/d/e/u.csv", "a1.dat"]
-    names += ["report.txt", "good/x.good"]
-    assert sorted(web.sent) == sorted(f"/box/{name}" for name in names)
-    body, sent = web.sent["/box/logs/a.txt"]
-    assert (body, sent["x-ms-blob-type"], sent["x-ms-blob-content-type"]) == (
-        b"hi\n",
-        "BlockBlob",
-        "text/csv",
-    )
-    assert "Uploading" in text_of(daily, "daily", "a", "fileuploadout.txt")
-    assert text_of(daily, "daily", "a", "fileuploaderr.txt") == ""
-    assert "sig=x" not in text_of(daily, "daily", "a", "fileuploadout.txt")
-
-
-def test_links_are_not_followed_into_the_depth(daily: BatchClient, web: WebStore) -> None:
-    script = "mkdir d; echo x > d/f; ln -s f d/also; ln -s .. d/up; ln -s . here"
-    run(daily, script, output_files=[upload("**/*", f"{web.url}/box", path="all")])
-    assert sorted(web.sent) == ["/box/all/d/also", "/box/all/d/f"]
-    web.sent.clear()
-    run(daily, script, "b", output_files=[upload("here/d/*", f"{web.url}/box", path="b")])
-    assert "/box/b/f" in web.sent, "where the pattern itself names the link"
-
-
-def test_the_output_of_a_failure(daily: BatchClient, web: WebStore) -> None:
-    box = f"{web.url}/box"
-    files = [upload("x", box, "tasksuccess", path="good"), upload("x", box, "taskfailure", path="bad")]
-    info = run(daily, "touch x; exit 3", output_files=files)
-    assert (info.exit_code, info.failure_info.code) == (3, "FailureExitCode")
-    assert list(web.sent) == ["/box/bad"]
-
-
-@pytest.mark.parametrize(("status", "code"), [(403, "FileUploadAccessDenied"), (404, "FileUploadMiscError")])
-def test_an_upload_that_fails_fails_the_task(
-    daily: BatchClient, web: WebStore, status: int, code: str
-) -> None:
-    web.refusals = {"/box/x": [status]}
-    files = [upload("x", f"{web.url}/box?sig=secret"), upload("y", f"{web.url}/box?sig=secret")]
-    limits = models.BatchTaskConstraints(max_task_retry_count=2)
-    info = run(daily, "touch x y", output_files=files, constraints=limits)
-    assert (info.exit_code, info.result, info.retry_count) == (0, "failure", 0)
-    assert info.failure_info.code == code
-    assert list(web.sent) == ["/box/y"], "the others are uploaded all the same"
-    log = text_of(daily, "daily", "a", "fileuploaderr.txt")
-    assert code in log
-    assert "secret" not in log + str(info.failure_info.details)
-
-
-def test_the_condition_of_a_failed_upload(batch: BatchClient, web: WebStore) -> None:
-    batch.create_pool(pool())
-    batch.create_job(job(uses_task_dependencies=True))
-    web.refusals = {"/box/x": [403, 403]}
-    satisfy, block = (
-        models.ExitOptions(dependency_action="satisfy"),
-        models.ExitOptions(dependency_action="block"),
-    )
-    conditions = models.ExitConditions(
-        file_upload_error=satisfy, exit_codes=[models.ExitCodeMapping(code=3, exit_options=block)]
-    )
-    files = [upload("x", f"{web.url}/box")]
-    for name, script in (("a", "touch x"), ("b", "touch x; exit 3")):
-        batch.create_task("daily", shell(name, script, output_files=files, exit_conditions=conditions))
-        depends = models.BatchTaskDependencies(task_ids=[name])
-        batch.create_task("daily", task(f"after-{name}", depends_on=depends))
-    assert completed(batch, "daily", "after-a").execution_info.exit_code == 0
-    completed(batch, "daily", "b")
-    assert batch.get_task("daily", "after-b").state == "active", "the exit code goes first"
-
-
-def test_a_killed_task_uploads_nothing(daily: BatchClient, web: WebStore) -> None:
-    files = [upload("../stdout.txt", f"{web.url}/box")]
-    daily.create_task("daily", shell("a", "sleep 60", output_files=files))
-    in_state(lambda: daily.get_task("daily", "a"), "running")
-    daily.terminate_task("daily", "a")
-    assert completed(daily, "daily", "a").execution_info.failure_info.code == "TaskEnded"
-    assert web.sent == {}
-
-
-def test_a_task_runs_until_its_output_is_there_and_can_be_killed_until_then(
-    daily: BatchClient, web: WebStore
-) -> None:
-    web.held.clear()
-    for name in "ab":
-        daily.create_task("daily", shell(name, "touch held", output_files=[upload("held", f"{web.url}/box")]))
-    eventually(lambda: web.asked.count("/box/held") == 2)
-    assert [daily.get_task("daily", name).state for name in "ab"] == ["running", "running"]
-    daily.terminate_task("daily", "a")
-    assert completed(daily, "daily", "a").execution_info.failure_info.code == "TaskEnded"
-    web.held.set()
-    assert completed(daily, "daily", "b").execution_info.result == "success"
-
-
-def test_a_name_that_is_not_text(daily: BatchClient, web: WebStore) -> None:
-    info = run(daily, 'touch "$(printf \\\\377)"', output_files=[upload("*", f"{web.url}/box")])
-    assert (info.exit_code, info.result) == (0, "success")
-    assert list(web.sent) == ["/box/\N{REPLACEMENT CHARACTER}"]
-
-
-@pytest.mark.parametrize(
-    ("file", "code"),
-    [
-        ({"filePattern": "x", "destination": {}}, "MissingRequiredProperty"),
-        (
-            {"filePattern": "", "destination": {"container": {"containerUrl": "https://x/y"}}},
-            "InvalidPropertyValue",
-        ),
-        ({"filePattern": "x", "destination": {"container": {"containerUrl": "y"}}}, "InvalidPropertyValue"),
-    ],
-)
-def test_wrong_output_files_are_refused(batch: BatchClient, file: Any, code: str) -> None:
-    batch.create_job(job())
-    file["uploadOptions"] = {"uploadCondition": "taskcompletion"}
-    body = {"id": "a", "commandLine": "true", "outputFiles": [file]}
-    assert code_of(lambda: batch.create_task("daily", body)) == (400, code)

@@ -33,7 +33,7 @@ class Page(NamedTuple):
     state: str | None
     prefix: str | None
 
-    def rows(self, rows: Collection, condition: str = "1", values: Sequence[object] = ()) -> list[Row]:
+    def rows(self, table: Collection, condition: str = "1", values: Sequence[object] = ()) -> list[Row]:
         """Those of the page that meet the condition."""
         where, arguments = [condition, "seq > ?"], [*values, self.after]
         if self.state is not None:
@@ -41,7 +41,7 @@ class Page(NamedTuple):
         if self.prefix is not None:
             where = [*where, "key >= ?", "key < ?"]
             arguments = [*arguments, self.prefix, self.prefix + _LAST_CHARACTER]
-        return rows.all(" AND ".join(where), arguments, limit=self.limit)
+        return table.all(" AND ".join(where), arguments, limit=self.limit)
 
 
 Fetch = Callable[[Page], Iterable[tuple[int, Doc]]]

@@ -19,8 +19,7 @@ from azure.storage.blob import (
 )
 
 from batchctl.server import LocalServer
-from tests.contract.conftest import completed, job, pool, shell, text_of
-from tests.contract.test_resource_files import upload
+from tests.contract.conftest import completed, job, pool, shell, text_of, upload
 
 LARGE_BYTES = 40 * 2**20
 

@@ -3,9 +3,12 @@
 import json
 from datetime import date
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batchctl_etl.errors import WorkFailed
+from batchctl_etl.transforms import gate
 
 TABLE = pa.table(
     {
@@ -145,3 +148,26 @@ def test_a_check_that_cannot_be_made(check, wrong, exit_code, message):
     assert (done.exit_code, arrived) == (exit_code, [])
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+class InterruptedOnce:
+    """A connection that says first what another of DuckDB's threads says of a failure, as it now and then does."""
+
+    def __init__(self) -> None:
+        self.real = duckdb.connect()
+        self.is_first = True
+
+    def extract_statements(self, sql: str) -> list[duckdb.Statement]:
+        return self.real.extract_statements(sql)
+
+    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        if self.is_first:
+            self.is_first = False
+            raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+        return self.real.execute(sql)
+
+
+def test_a_check_that_cannot_be_asked_says_why_though_duckdb_was_interrupted():
+    check = gate.SqlCheck(type="sql", name="odd", query="SELECT 1")
+    with pytest.raises(WorkFailed, match="boom; correct the check"):
+        gate._asked(InterruptedOnce(), check, "SELECT error('boom')")

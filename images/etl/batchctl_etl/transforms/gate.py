@@ -154,7 +154,7 @@ def _asked(connection: duckdb.DuckDBPyConnection, check: Check, sql: str) -> lis
         if len(statements) != 1:
             raise WorkFailed(f"check {label(check)}", "it is not one SELECT", "")
         try:
-            return connection.execute(statements[0]).fetchall()
+            return connection.execute(sql).fetchall()
         except duckdb.InterruptException:  # see `is_interrupted`
             return connection.execute(sql).fetchall()
     except duckdb.Error as error:
